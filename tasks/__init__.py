@@ -1,0 +1,1 @@
+"""The domain of rawmill. Nothing in here imports prefect, dvc or flows."""

@@ -1,0 +1,1 @@
+"""Where every output comes from: digests, recipes, the ledger, audit, trace and their exports."""

@@ -1,0 +1,70 @@
+"""The closure of source code behind a step: every project module that it imports, and the libraries they use.
+
+Found by reading the import statements (also those inside functions), never by running anything.
+"""
+
+import ast
+import functools
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from tasks.lineage.digest import sha256_file
+
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGES = ("tasks", "flows")
+
+
+def module_file(name: str) -> Path | None:
+    """The file of project module `name` (dotted), or None where it is not a module of this project."""
+    base = PROJECT.joinpath(*name.split("."))
+    if base.with_suffix(".py").is_file():
+        return base.with_suffix(".py")
+    return base / "__init__.py" if (base / "__init__.py").is_file() else None
+
+
+@functools.cache
+def imports(file: Path) -> frozenset[str]:
+    """Dotted names that `file` imports; `from a.b import c` gives both `a.b` and `a.b.c`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
+
+
+@functools.cache
+def closure(module: str) -> frozenset[Path]:
+    """Files of all project modules that `module` reaches by imports, itself included."""
+    seen: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        file = module_file(name)
+        if file is None or file in seen:
+            continue
+        seen.add(file)
+        parents = [name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)]
+        waiting += parents + [i for i in imports(file) if i.split(".")[0] in PACKAGES]
+    return frozenset(seen)
+
+
+def code_digests(module: str) -> dict[str, str]:
+    """`{path in the project: sha256}` of the closure of `module`."""
+    return {f.relative_to(PROJECT).as_posix(): sha256_file(f) for f in sorted(closure(module))}
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(metadata.packages_distributions())
+
+
+def libraries(module: str) -> dict[str, str]:
+    """Versions of Python and of the third-party libraries that the closure of `module` imports."""
+    tops = {name.split(".")[0] for file in closure(module) for name in imports(file)}
+    wanted = sorted(t for t in tops if t not in PACKAGES and t not in sys.stdlib_module_names)
+    found = {d: metadata.version(d) for top in wanted for d in _distributions().get(top, [])[:1]}
+    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", **found}

@@ -1,0 +1,139 @@
+"""Recipes: what determines an output, written inside the output, with no clock, host, run id or commit.
+
+A recipe names the digests of the inputs, the params, the seed, the closure of source code, the versions of
+the libraries it uses, and the Merkle root of the output. An input that rawmill made is named by the digest of
+its own recipe, so that recipes form a Merkle graph down to the source files.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import LineageError, fault
+from tasks.lineage.code import code_digests, libraries
+from tasks.lineage.digest import RECIPE, TREE, canonical, files_below, root_of, sha256_bytes, sha256_file
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that determines an output before it is made. `stage` and `name` name it; `repair` remakes it."""
+
+    stage: str
+    name: str
+    inputs: Sequence[Mapping[str, Any]]
+    params: Mapping[str, Any]
+    code: str
+    """Dotted name of the step's module; its closure is hashed."""
+    repair: str
+    seed: int | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """Further facts that a reader wants: rejected sources, tolerances."""
+
+    def document(self) -> dict[str, Any]:
+        """The recipe without its `output` part."""
+        return {
+            "rawmill": VERSION,
+            "stage": self.stage,
+            "name": self.name,
+            "inputs": list(self.inputs),
+            "params": dict(self.params),
+            "seed": self.seed,
+            "code": code_digests(self.code),
+            "libraries": libraries(self.code),
+            "repair": self.repair,
+            "notes": dict(self.notes),
+        }
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """SHA-256 of a recipe document or a plan, as canonical JSON."""
+    return sha256_bytes(canonical(document))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The recipe of the output at `path`. Raises `LineageError` where it is missing or not a recipe."""
+    file = path / RECIPE
+    try:
+        document = json.loads(file.read_bytes())
+        if document["rawmill"] != VERSION:
+            raise LineageError(
+                fault(file, f"recipe version {document['rawmill']}", VERSION, "make it again with this rawmill")
+            )
+        return dict(document)
+    except OSError:
+        wrong = "not there" if not path.exists() else "has no recipe.json"
+        raise LineageError(fault(path, wrong, "an output of rawmill", "make it with `rawmill repro`")) from None
+    except (ValueError, KeyError, TypeError):
+        raise LineageError(fault(file, "not a recipe", "JSON of rawmill", "make the output again")) from None
+
+
+def read_tree(path: Path) -> dict[str, dict[str, Any]]:
+    """The tree of the output at `path`; `LineageError` unless it hashes to the root in the recipe."""
+    recipe = read(path)
+    try:
+        tree = json.loads((path / TREE).read_bytes())
+        found = root_of(tree)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = "nothing readable"
+    if found != recipe["output"]["root"]:
+        raise LineageError(fault(path / TREE, f"root {found}", recipe["output"]["root"], mend(recipe)))
+    return dict(tree)
+
+
+def mend(recipe: Mapping[str, Any]) -> str:
+    return f"mend it with `{recipe['repair']}`"
+
+
+def check_files(path: Path) -> None:
+    """Each file of the tree is there with its size, and no other. Reads no contents: the audit does."""
+    recipe, tree = read(path), read_tree(path)
+    here = files_below(path)
+    for name in sorted(set(tree) - set(here)):
+        raise LineageError(fault(path / name, "missing", f"{tree[name]['bytes']} bytes", mend(recipe)))
+    for name in sorted(set(here) - set(tree)):
+        raise LineageError(fault(path / name, "not in the recipe", "no such file", mend(recipe)))
+    for name in here:
+        size = (path / name).stat().st_size
+        if size != tree[name]["bytes"]:
+            raise LineageError(fault(path / name, f"{size} bytes", f"{tree[name]['bytes']} bytes", mend(recipe)))
+
+
+def artefact(role: str, path: Path, out: Path) -> dict[str, Any]:
+    """Input entry for an output of rawmill at `path`, checked before it is read; raises `LineageError`.
+
+    The path is stored relative to the folder that holds `out`, so that both can move together.
+    """
+    check_files(path)
+    recipe = read(path)
+    return {
+        "role": role,
+        "kind": "artefact",
+        "path": _relative(path, out),
+        "recipe": digest_of(recipe),
+        "root": recipe["output"]["root"],
+    }
+
+
+def source_file(role: str, path: Path, out: Path) -> dict[str, Any]:
+    """Input entry for a file that rawmill did not make."""
+    return {
+        "role": role,
+        "kind": "file",
+        "path": _relative(path, out),
+        "sha256": sha256_file(path),
+        "bytes": path.stat().st_size,
+    }
+
+
+def package_file(role: str, package: str, path: Path, name: str) -> dict[str, Any]:
+    """Input entry for a file that ships in an installed package (e.g. a picture of scikit-image)."""
+    return {"role": role, "kind": "package", "package": package, "path": name, "sha256": sha256_file(path)}
+
+
+def _relative(path: Path, out: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), out.resolve().parent)).as_posix()

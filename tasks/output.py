@@ -1,0 +1,187 @@
+"""How an output comes to be: staged under a key of its plan, item by item, verified, renamed into place.
+
+Life of an output, the same for every stage:
+
+    job = start(out, plan, items, setup)      # staging place; empty arrays and metadata by `setup`
+    for item in todo(job): ... mark_done(job, item, files)
+    record = publish(job, metrics=...)        # every receipt checked, tree and recipe written, renamed
+
+Killed at any point and started again with the same plan, `todo` lists only what is not yet done. Another plan
+(other params, inputs or code) gets another staging place. Nothing half-made is ever seen under `out`.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.contracts import Record
+from tasks.errors import InputError, LineageError, StoreError, fault
+from tasks.lineage.digest import RECIPE, TREE, pretty, root_of, sha256_bytes, sha256_file, tree_of
+from tasks.lineage.recipe import Plan, check_files, digest_of, read
+
+
+@dataclass(frozen=True)
+class Job:
+    """An output in the making: small and plain, so that it can travel between workers."""
+
+    out: Path
+    plan: Mapping[str, Any]
+    items: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return digest_of(self.plan)
+
+    @property
+    def staging(self) -> Path:
+        return self.out.parent / f".{self.out.name}.staging-{self.key[:16]}"
+
+    @property
+    def content(self) -> Path:
+        """The folder that will become `out`."""
+        return self.staging / "content"
+
+
+@contextmanager
+def storage_faults(path: Path) -> Iterator[None]:
+    """Turn what a disk can do to us (full, read-only, not ours) into one clear `StoreError`."""
+    remedies = {
+        errno.ENOSPC: "free some space and run again: finished work is kept",
+        errno.EDQUOT: "raise the quota and run again: finished work is kept",
+        errno.EROFS: "choose another --out",
+        errno.EACCES: "choose another --out or mend the permissions",
+        errno.EPERM: "choose another --out or mend the permissions",
+    }
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in remedies:
+            raise
+        wrong = os.strerror(error.errno).lower()
+        raise StoreError(fault(path, wrong, "a place to write", remedies[error.errno])) from error
+
+
+def start(out: Path, plan: Plan, items: Iterable[str], setup: Callable[[Path], None]) -> Job:
+    """Open or reopen the staging place of `plan`. `setup(content)` lays out what the items fill."""
+    job = Job(out, plan.document(), tuple(items))
+    refuse_foreign(out)
+    with storage_faults(out):
+        if not (job.staging / "ready").exists():
+            shutil.rmtree(job.staging, ignore_errors=True)
+            job.content.mkdir(parents=True)
+            (job.staging / "done").mkdir()
+            setup(job.content)
+            (job.staging / "ready").touch()
+    return job
+
+
+def refuse_foreign(out: Path) -> None:
+    """`InputError` where `out` exists and rawmill did not make it: nothing of the user's is overwritten."""
+    if out.is_symlink() or (out.exists() and not (out / RECIPE).is_file()):
+        empty = out.is_dir() and not out.is_symlink() and not any(out.iterdir())
+        if not empty:
+            raise InputError(fault(out, "exists and is not an output of rawmill", "a new path", "choose another --out"))
+
+
+def finished(out: Path, plan: Plan) -> Record | None:
+    """The record of `out` when it is there, whole and made by this very plan; else None."""
+    try:
+        recipe = read(out)
+        check_files(out)
+    except LineageError:
+        return None
+    if {k: v for k, v in recipe.items() if k != "output"} != plan.document():
+        return None
+    return Record(out, recipe["output"]["root"], digest_of(recipe))
+
+
+def _receipt(job: Job, item: str) -> Path:
+    return job.staging / "done" / f"{sha256_bytes(item.encode())[:24]}.json"
+
+
+def mark_done(job: Job, item: str, files: Sequence[Path], facts: Mapping[str, Any] | None = None) -> None:
+    """Write the receipt of `item`: digests of its `files` (below `job.content`) and small `facts`."""
+    digests = {f.relative_to(job.content).as_posix(): sha256_file(f) for f in sorted(files)}
+    document = {"item": item, "files": digests, "facts": dict(facts or {})}
+    receipt = _receipt(job, item)
+    with storage_faults(job.out):
+        part = receipt.with_suffix(".part")
+        part.write_bytes(pretty(document))
+        part.replace(receipt)
+
+
+def receipt(job: Job, item: str) -> dict[str, Any] | None:
+    """The receipt of `item`, or None when it is not done or its files are no longer what was written."""
+    try:
+        document: dict[str, Any] = json.loads(_receipt(job, item).read_bytes())
+    except (OSError, ValueError):
+        return None
+    for name, digest in document["files"].items():
+        file = job.content / name
+        if not file.is_file() or sha256_file(file) != digest:
+            return None
+    return document
+
+
+def todo(job: Job) -> list[str]:
+    """Items without a valid receipt, in order."""
+    return [item for item in job.items if receipt(job, item) is None]
+
+
+def publish(
+    job: Job,
+    metrics: Mapping[str, float] | None = None,
+    curves: Mapping[str, tuple[tuple[int, float], ...]] | None = None,
+    figures: Sequence[str] = (),
+    models: Sequence[str] = (),
+) -> Record:
+    """Check every receipt, seal the content with its tree and recipe, and rename it to `job.out`.
+
+    `figures` and `models` are paths below the output. Raises `StoreError` when an item is not done.
+    """
+    missing = todo(job)
+    if missing:
+        raise StoreError(fault(job.out, f"{len(missing)} items not done, first {missing[0]}", "all", "run it again"))
+    with storage_faults(job.out):
+        tree = tree_of(job.content)
+        size = sum(entry["bytes"] for entry in tree.values())
+        output = {"root": root_of(tree), "files": len(tree), "bytes": size}
+        recipe = {**job.plan, "output": output}
+        (job.content / TREE).write_bytes(pretty(tree))
+        (job.content / RECIPE).write_bytes(pretty(recipe))
+        _into_place(job)
+    return Record(
+        path=job.out,
+        root=output["root"],
+        recipe=digest_of(recipe),
+        metrics=dict(metrics or {}),
+        curves=dict(curves or {}),
+        figures=tuple(job.out / f for f in figures),
+        models=tuple(job.out / m for m in models),
+    )
+
+
+def _into_place(job: Job) -> None:
+    """Swap the content in; an older output is moved aside first and put back if the swap fails."""
+    refuse_foreign(job.out)
+    old = job.staging / "old"
+    if job.out.exists():
+        job.out.rename(old)
+    try:
+        job.content.rename(job.out)
+    except OSError:
+        if old.exists():
+            old.rename(job.out)
+        raise
+    shutil.rmtree(job.staging)
+
+
+def abandon(job: Job) -> None:
+    """Remove the staging place: for work that can never be finished (all its inputs are bad)."""
+    shutil.rmtree(job.staging, ignore_errors=True)
