@@ -23,7 +23,7 @@ from typing import Any
 from tasks.contracts import Record
 from tasks.errors import InputError, LineageError, StoreError, fault
 from tasks.lineage.digest import RECIPE, TREE, pretty, root_of, sha256_bytes, sha256_file, tree_of
-from tasks.lineage.recipe import Plan, check_files, digest_of, read
+from tasks.lineage.recipe import Plan, check_files, digest_of, plan_of, read, seal
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def finished(out: Path, plan: Plan) -> Record | None:
         check_files(out)
     except LineageError:
         return None
-    if {k: v for k, v in recipe.items() if k != "output"} != plan.document():
+    if plan_of(recipe) != plan.document():
         return None
     return Record(out, recipe["output"]["root"], digest_of(recipe))
 
@@ -152,7 +152,7 @@ def publish(
         tree = tree_of(job.content)
         size = sum(entry["bytes"] for entry in tree.values())
         output = {"root": root_of(tree), "files": len(tree), "bytes": size}
-        recipe = {**job.plan, "output": output}
+        recipe = seal({**job.plan, "output": output})
         (job.content / TREE).write_bytes(pretty(tree))
         (job.content / RECIPE).write_bytes(pretty(recipe))
         _into_place(job)
