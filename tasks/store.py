@@ -112,8 +112,8 @@ def open_array(path: Path, mode: str = "r") -> zarr.Array[Any]:
 def read_attributes(path: Path) -> dict[str, Any]:
     """The `rawmill` attributes of the group or array at `path`."""
     try:
-        node = zarr.open(path, mode="r", zarr_format=3)
-        return dict(node.attrs["rawmill"])  # type: ignore[call-overload]
+        attributes: Any = zarr.open(path, mode="r", zarr_format=3).attrs
+        return dict(attributes["rawmill"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         raise LineageError(fault(path, "no rawmill attributes", "a store of rawmill", "make it again")) from None
 
@@ -222,9 +222,9 @@ def write_image(path: Path, read: Callable[[Window], Array]) -> list[Path]:
     Memory is a few shards, whatever the size. Returns the files written.
     """
     files: list[Path] = []
-    multiscales = zarr.open_group(path, mode="r").attrs["ome"]
-    levels = len(multiscales["multiscales"][0]["datasets"])  # type: ignore[call-overload, index]
-    label = "image-label" in multiscales  # type: ignore[operator]
+    ome: Any = open_group(path).attrs["ome"]
+    levels = len(ome["multiscales"][0]["datasets"])
+    label = "image-label" in ome
     for level in range(levels):
         here = path / str(level)
         source = read if level == 0 else _halved(path / str(level - 1), label)
@@ -236,7 +236,8 @@ def _halved(path: Path, label: bool) -> Callable[[Window], Array]:
     array = open_array(path)
 
     def read(window: Window) -> Array:
-        double = tuple(slice(2 * w.start, min(2 * w.stop, n)) for w, n in zip(window[-2:], array.shape[-2:], strict=True))
+        sides = zip(window[-2:], array.shape[-2:], strict=True)
+        double = tuple(slice(2 * w.start, min(2 * w.stop, n)) for w, n in sides)
         return halve(np.asarray(array[(*window[:-2], *double)]), label)
 
     return read

@@ -1,0 +1,58 @@
+"""The DVC graph: which stages there are, what each needs, which are stale, and in what order to start them."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Stages of dvc.yaml: `needs[stage]` are the stages whose outputs it reads; `stale` those to run."""
+
+    needs: Mapping[str, frozenset[str]]
+    stale: frozenset[str]
+
+    def heights(self) -> dict[str, int]:
+        """Stages in the longest chain that hangs below each stale stage, itself included."""
+        known: dict[str, int] = {}
+
+        def height(name: str) -> int:
+            if name not in known:
+                known[name] = 1 + max((height(u) for u in self.stale if name in self.needs[u]), default=0)
+            return known[name]
+
+        return {name: height(name) for name in sorted(self.stale)}
+
+    def ready(self, waiting: Collection[str], unfinished: Collection[str]) -> list[str]:
+        """Of `waiting`, the stages that need nothing `unfinished`, longest chain first."""
+        order = self.heights()
+        free = (name for name in waiting if not self.needs[name] & set(unfinished))
+        return sorted(free, key=lambda name: (-order[name], name))
+
+
+def reach(starts: Collection[str], edges: Mapping[str, Collection[str]]) -> set[str]:
+    """All names that `starts` lead to along `edges`, themselves included."""
+    seen: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += edges[name]
+    return seen
+
+
+def read_graph(targets: Collection[str] = ()) -> Graph:
+    """The graph and what is stale in it: what DVC says has changed, and all that hangs on it.
+
+    `targets` restrict the work to those stages and what they need. Runs no stage. Raises
+    `dvc.exceptions.DvcException` for an unknown target or a dvc.yaml that does not parse.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        graph = repo.index.graph
+        needs = {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in graph.nodes}
+        changed = [n for n in repo.status(targets=list(targets) or None, with_deps=bool(targets)) if n in needs]
+    wanted = reach(targets, needs) if targets else set(needs)
+    users = {name: frozenset(u for u in needs if name in needs[u]) for name in needs}
+    return Graph(needs, frozenset(reach(changed, users) & wanted))
