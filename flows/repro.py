@@ -14,6 +14,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture, as_completed
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
@@ -129,4 +130,7 @@ def repro_here(targets: list[str], jobs: int | None) -> list[str]:
     with api_server() as url:
         os.environ.update(environment(url))
         with temporary_settings({PREFECT_API_URL: url}):
-            return repro(targets, jobs)
+            try:
+                return repro(targets, jobs)
+            finally:
+                APILogHandler.flush()  # while the server still listens
