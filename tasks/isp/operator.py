@@ -1,0 +1,65 @@
+"""What an operator is: a frozen set of parameters with a pure function on arrays.
+
+Geometry. A frame is thought of as continued without end by mirroring about its outermost samples
+(d c b | a b c d | c b a), which keeps the phase of a Bayer pattern. Operators act on that plane: `apply` takes
+`halo_px` more pixels on each side than it returns. So no operator has a border rule of its own, and a tile cut
+with its halo gives the very bits that the whole frame gives.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contracts import Calibration
+from tasks.params import Params
+
+Plane = NDArray[np.float32]
+"""float32 array; (y, x) for a mosaic or one channel, (3, y, x) for RGB."""
+
+Domain = Literal["mosaic", "demosaic", "rgb"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an array lies: its camera, and the frame coordinates (px) of its first sample.
+
+    Coordinates are negative, or beyond the frame, in the mirrored continuation.
+    """
+
+    calibration: Calibration
+    y_px: int = 0
+    x_px: int = 0
+
+    def inside(self, halo_px: int) -> "Place":
+        """The place of what an operator with that halo returns."""
+        return replace(self, y_px=self.y_px + halo_px, x_px=self.x_px + halo_px)
+
+
+class Operator(Params):
+    """Base of all operators. A subclass's fields are its parameters, as they stand in params.yaml."""
+
+    name: ClassVar[str]
+    domain: ClassVar[Domain] = "rgb"
+    """`mosaic` and `rgb` stay in their domain; `demosaic` leads from one to the other."""
+    needs_unit_range: ClassVar[bool] = False
+    """Defined on [0, 1] only."""
+    gives_unit_range: ClassVar[bool] = False
+    """Its values lie in [0, 1]."""
+
+    @property
+    def halo_px(self) -> int:
+        """Pixels that `apply` consumes on each side; even for all that comes before `rgb`."""
+        return 0
+
+    @abstractmethod
+    def apply(self, image: Plane, place: Place) -> Plane:
+        """The operator's result, float32, smaller by `halo_px` on each side; `image` is left as it was."""
+
+
+def sites(values: Any, place: Place) -> NDArray[np.float32]:
+    """The 2x2 site `values` (mosaic order: (0,0) (0,1) (1,0) (1,1)) as an array at `place` begins with them."""
+    table = np.asarray(values, np.float32).reshape(2, 2)
+    return np.roll(table, (-place.y_px, -place.x_px), (0, 1))

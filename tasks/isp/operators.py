@@ -1,0 +1,38 @@
+"""The operators that a chain may name. A new one is one module and one line here.
+
+The list is explicit and not found by scanning the folder: the recipe's closure of code is read from imports.
+"""
+
+from tasks.isp.bilinear import Bilinear
+from tasks.isp.black_level import BlackLevel
+from tasks.isp.clip import Clip
+from tasks.isp.colour_matrix import ColourMatrix
+from tasks.isp.gamma import Gamma
+from tasks.isp.gaussian import Gaussian
+from tasks.isp.malvar import Malvar
+from tasks.isp.median import Median
+from tasks.isp.menon import Menon
+from tasks.isp.operator import Operator
+from tasks.isp.sharpening_filter import SharpeningFilter
+from tasks.isp.unsharp_mask import UnsharpMask
+from tasks.isp.white_balance import WhiteBalance
+from tasks.isp.white_level import WhiteLevel
+
+OPERATORS: dict[str, type[Operator]] = {
+    operator.name: operator
+    for operator in (
+        BlackLevel,
+        WhiteLevel,
+        Bilinear,
+        Malvar,
+        Menon,
+        WhiteBalance,
+        ColourMatrix,
+        SharpeningFilter,
+        UnsharpMask,
+        Median,
+        Gaussian,
+        Clip,
+        Gamma,
+    )
+}
