@@ -1,0 +1,150 @@
+"""Outputs are staged, resumable, verified and renamed into place."""
+
+import errno
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks import output
+from tasks.errors import InputError, StoreError
+from tasks.lineage import recipe
+from tasks.lineage.recipe import Plan
+
+ITEMS = ("a", "b", "c")
+
+
+def plan(**params: object) -> Plan:
+    return Plan("toy", "toy", [], params, "tasks.rng", "make toy")
+
+
+def fill(job: output.Job, item: str) -> None:
+    file = job.content / f"{item}.txt"
+    file.write_text(item * 3)
+    output.mark_done(job, item, [file], {"length": 3})
+
+
+def start(out: Path, **params: object) -> output.Job:
+    return output.start(out, plan(**params), ITEMS, lambda content: (content / "head").write_text("x"))
+
+
+def make(out: Path, **params: object) -> output.Record:
+    job = start(out, **params)
+    for item in output.todo(job):
+        fill(job, item)
+    return output.publish(job)
+
+
+def test_nothing_stands_under_the_final_name_before_all_is_done(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = start(out)
+    fill(job, "a")
+    assert not out.exists()
+    with pytest.raises(StoreError, match="2 items not done, first b"):
+        output.publish(job)
+    assert not out.exists()
+
+
+def test_a_restart_goes_on_where_it_stopped_and_gives_the_same_root(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole")
+    fill(start(tmp_path / "out"), "b")
+    job = start(tmp_path / "out")
+    assert output.todo(job) == ["a", "c"]
+    assert make(tmp_path / "out").root == whole.root
+    assert not job.staging.exists()
+
+
+def test_a_half_written_file_is_not_done(tmp_path: Path) -> None:
+    job = start(tmp_path / "out")
+    fill(job, "a")
+    (job.content / "a.txt").write_text("a")
+    assert output.todo(job) == list(ITEMS)
+
+
+def test_a_start_killed_in_setup_is_made_afresh(tmp_path: Path) -> None:
+    job = start(tmp_path / "out")
+    (job.staging / "ready").unlink()
+    (job.content / "rubbish").write_text("half")
+    assert make(tmp_path / "out").root == make(tmp_path / "other").root
+
+
+def test_another_plan_gets_another_staging_place(tmp_path: Path) -> None:
+    assert start(tmp_path / "out", x=1).staging != start(tmp_path / "out", x=2).staging
+
+
+def test_the_same_plan_elsewhere_gives_the_same_recipe(tmp_path: Path) -> None:
+    assert make(tmp_path / "a" / "out").recipe == make(tmp_path / "b" / "out").recipe
+
+
+def test_a_finished_output_is_recognised_by_its_plan_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    record = make(out, x=1)
+    found = output.finished(out, plan(x=1))
+    assert found is not None
+    assert (found.root, found.recipe) == (record.root, record.recipe)
+    assert output.finished(out, plan(x=2)) is None
+    (out / "a.txt").unlink()
+    assert output.finished(out, plan(x=1)) is None
+
+
+def test_an_older_output_is_replaced_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(out, x=1)
+    make(out, x=2)
+    assert recipe.read(out)["params"] == {"x": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "symlink"])
+def test_what_rawmill_did_not_make_is_never_overwritten(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    if kind == "file":
+        out.write_text("precious")
+    else:
+        folder = out if kind == "folder" else tmp_path / "elsewhere"
+        folder.mkdir()
+        (folder / "precious").write_text("precious")
+        if kind == "symlink":
+            out.symlink_to(folder)
+    with pytest.raises(InputError, match="not an output of rawmill"):
+        start(out)
+    assert out.exists()
+
+
+def test_a_full_disk_is_one_clear_line_and_the_work_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = start(tmp_path / "out")
+    fill(job, "a")
+
+    def full(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StoreError, match=r"no space left on device; .*finished work is kept"):
+            fill(job, "b")
+    assert output.todo(job) == ["b", "c"]
+
+
+def test_abandoned_work_leaves_nothing(tmp_path: Path) -> None:
+    output.abandon(start(tmp_path / "out"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_swap_puts_the_old_output_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    old = make(out, x=1)
+    job = start(out, x=2)
+    for item in ITEMS:
+        fill(job, item)
+    rename = Path.rename
+
+    def torn(self: Path, target: Path) -> Path:
+        if self == job.content:
+            raise OSError(errno.EIO, "torn")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", torn)
+    with pytest.raises(OSError, match="torn"):
+        output.publish(job)
+    assert recipe.digest_of(recipe.read(out)) == old.recipe
+    shutil.rmtree(job.staging)
