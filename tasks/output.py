@@ -89,16 +89,16 @@ def refuse_foreign(out: Path) -> None:
             raise InputError(fault(out, "exists and is not an output of rawmill", "a new path", "choose another --out"))
 
 
-def finished(out: Path, plan: Plan) -> Record | None:
-    """The record of `out` when it is there, whole and made by this very plan; else None."""
+def finished(job: Job) -> Record | None:
+    """The record of `job.out` when it is there, whole and made by this very plan; else None."""
     try:
-        recipe = read(out)
-        check_files(out)
+        recipe = read(job.out)
+        check_files(job.out)
     except LineageError:
         return None
-    if plan_of(recipe) != plan.document():
+    if digest_of(plan_of(recipe)) != job.key:
         return None
-    return Record(out, recipe["output"]["root"], digest_of(recipe))
+    return Record(job.out, recipe["output"]["root"], digest_of(recipe))
 
 
 def _receipt(job: Job, item: str) -> Path:

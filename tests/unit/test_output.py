@@ -79,12 +79,12 @@ def test_the_same_plan_elsewhere_gives_the_same_recipe(tmp_path: Path) -> None:
 def test_a_finished_output_is_recognised_by_its_plan_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     record = make(out, x=1)
-    found = output.finished(out, plan(x=1))
+    found = output.finished(start(out, x=1))
     assert found is not None
     assert (found.root, found.recipe) == (record.root, record.recipe)
-    assert output.finished(out, plan(x=2)) is None
+    assert output.finished(start(out, x=2)) is None
     (out / "a.txt").unlink()
-    assert output.finished(out, plan(x=1)) is None
+    assert output.finished(start(out, x=1)) is None
 
 
 def test_an_older_output_is_replaced_whole(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Run a step right here, without Prefect or DVC: for the `rawmill` command on a user's own files."""
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+
+from rich.console import Console
+from rich.progress import Progress
+
+from flows._runtime import Step, workers
+from tasks.contracts import Record
+from tasks.output import Job, abandon, finished, todo
+
+
+def carry_out(step: Step, make_job: Callable[[], Job]) -> Record:
+    """Prepare, process what is not done yet on all cores with a progress bar on stderr, finish.
+
+    An output that stands there already, whole and from the same plan, is returned as it is.
+    """
+    job = make_job()
+    ready = finished(job)
+    if ready is not None:
+        abandon(job)
+        return ready
+    waiting = todo(job)
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task(job.out.name, total=len(job.items), completed=len(job.items) - len(waiting))
+        with ThreadPoolExecutor(workers()) as pool:
+            futures = [pool.submit(step.process, job, item) for item in waiting]
+            _await_all(futures, lambda: progress.advance(bar))
+    return step.finish(job)
+
+
+def _await_all(futures: list[Future[None]], advance: Callable[[], None]) -> None:
+    """Wait for all; the first error is raised when the others are done, Ctrl-C at once."""
+    errors = []
+    try:
+        for future in as_completed(futures):
+            error = future.exception()
+            if error is not None:
+                errors.append(error)
+            advance()
+    except KeyboardInterrupt:
+        for future in futures:
+            future.cancel()
+        raise
+    if errors:
+        raise errors[0]
