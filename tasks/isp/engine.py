@@ -1,10 +1,12 @@
 """Running a chain over mosaics of any size, in tiles that stay in the processor's cache.
 
-A tile is read with the chain's halo from the mirrored continuation of the frame (`border`), so that the result
-is bit for bit that of the whole frame, whatever the tile's size.
+A window of a frame is read once, with the chain's halo, from the mirrored continuation of the frame (`border`),
+and worked off in tiles that overlap by the halo. The result is bit for bit that of the whole frame, whatever the
+sizes of windows and tiles.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,45 +44,28 @@ def even_span(span: Span, halo_px: int) -> Span:
 
 
 Reader = Callable[[slice, slice], Mosaic]
-"""Reads a window of a mosaic that lies within it."""
+"""Reads the given rows and columns of a mosaic, which lie within it."""
 
 
-def continued(read: Reader, shape: tuple[int, int], rows: Span, columns: Span) -> Mosaic:
-    """The window `rows` x `columns` of the mirrored continuation of a mosaic of `shape`."""
-    y, x = mirror_indices(*rows, shape[0]), mirror_indices(*columns, shape[1])
-    inside = read(slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1))
-    if len(y) == inside.shape[0] and len(x) == inside.shape[1]:
-        return inside
+@dataclass(frozen=True)
+class Frame:
+    """A mosaic (y, x) of `shape` that can be read in parts, and its camera. Both sides are 2 px or more."""
+
+    read: Reader
+    shape: tuple[int, int]
+    calibration: Calibration
+
+
+def frame_of(mosaic: Mosaic, calibration: Calibration) -> Frame:
+    """A frame that is in memory."""
+    return Frame(lambda rows, columns: mosaic[rows, columns], (mosaic.shape[0], mosaic.shape[1]), calibration)
+
+
+def continued(frame: Frame, rows: Span, columns: Span) -> Mosaic:
+    """The window `rows` x `columns` of the mirrored continuation of `frame`; spans may leave the frame."""
+    y, x = mirror_indices(*rows, frame.shape[0]), mirror_indices(*columns, frame.shape[1])
+    inside = frame.read(slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1))
     return inside[np.ix_(y - y.min(), x - x.min())]
-
-
-def _piece(chain: Chain, mosaic: Mosaic, calibration: Calibration, origin: tuple[int, int]) -> Plane:
-    """The view of a `mosaic` cut with its halo, whose first sample stands at `origin` of the frame."""
-    return chain(normalise(mosaic), Place(calibration, *origin))
-
-
-def develop_window(
-    chain: Chain,
-    read: Reader,
-    shape: tuple[int, int],
-    calibration: Calibration,
-    rows: Span,
-    columns: Span,
-    tile: Tile,
-) -> View:
-    """The view (3, y, x) of the window `rows` x `columns` of a frame of `shape` that `read` reads.
-
-    Raises ValueError for a frame with a side below 2 px.
-    """
-    view = np.empty((3, rows[1] - rows[0], columns[1] - columns[0]), np.uint16)
-    for y, x in tiles(rows, columns, tile):
-        outer_y, outer_x = even_span(y, chain.halo_px), even_span(x, chain.halo_px)
-        mosaic = continued(read, shape, outer_y, outer_x)
-        piece = _piece(chain, mosaic, calibration, (outer_y[0], outer_x[0]))
-        down, right = y[0] - outer_y[0] - chain.halo_px, x[0] - outer_x[0] - chain.halo_px
-        piece = piece[:, down : down + y[1] - y[0], right : right + x[1] - x[0]]
-        view[:, y[0] - rows[0] : y[1] - rows[0], x[0] - columns[0] : x[1] - columns[0]] = quantise(piece)
-    return view
 
 
 def tiles(rows: Span, columns: Span, tile: Tile) -> Iterator[tuple[Span, Span]]:
@@ -90,21 +75,36 @@ def tiles(rows: Span, columns: Span, tile: Tile) -> Iterator[tuple[Span, Span]]:
             yield (y, min(y + tile[0], rows[1])), (x, min(x + tile[1], columns[1]))
 
 
+def pieces(chain: Chain, frame: Frame, rows: Span, columns: Span, tile: Tile) -> Iterator[tuple[slice, slice, Plane]]:
+    """The view of a window in tiles: (rows, columns) within the window, and float32 (3, y, x) in [0, 1]."""
+    halo = chain.halo_px
+    top, left = even_span(rows, halo)[0], even_span(columns, halo)[0]
+    block = continued(frame, even_span(rows, halo), even_span(columns, halo))
+    for y, x in tiles(rows, columns, tile):
+        (y0, y1), (x0, x1) = even_span(y, halo), even_span(x, halo)
+        mosaic = normalise(block[y0 - top : y1 - top, x0 - left : x1 - left])
+        image = chain(mosaic, Place(frame.calibration, y0, x0))
+        down, right = y[0] - y0 - halo, x[0] - x0 - halo
+        piece = image[:, down : down + y[1] - y[0], right : right + x[1] - x[0]]
+        yield slice(y[0] - rows[0], y[1] - rows[0]), slice(x[0] - columns[0], x[1] - columns[0]), piece
+
+
+def develop_window(chain: Chain, frame: Frame, rows: Span, columns: Span, tile: Tile) -> View:
+    """The view (3, y, x), uint16, of the window `rows` x `columns` of `frame`."""
+    view = np.empty((3, rows[1] - rows[0], columns[1] - columns[0]), np.uint16)
+    for y, x, piece in pieces(chain, frame, rows, columns, tile):
+        view[:, y, x] = quantise(piece)
+    return view
+
+
 def develop(chain: Chain, mosaic: Mosaic, calibration: Calibration, tile: Tile) -> View:
     """The view (3, y, x), uint16, of a whole `mosaic` (y, x), uint16."""
     height, width = mosaic.shape
-
-    def read(rows: slice, columns: slice) -> Mosaic:
-        return mosaic[rows, columns]
-
-    return develop_window(chain, read, (height, width), calibration, (0, height), (0, width), tile)
+    return develop_window(chain, frame_of(mosaic, calibration), (0, height), (0, width), tile)
 
 
 def view_of(chain: Chain, mosaic: Mosaic, calibration: Calibration) -> Plane:
-    """The view (3, y, x) of a whole `mosaic` (y, x) in one piece and before quantising, float32."""
+    """The view (3, y, x) of a whole `mosaic` (y, x) in one piece and before quantising: float32 in [0, 1]."""
     height, width = mosaic.shape
-    rows, columns = even_span((0, height), chain.halo_px), even_span((0, width), chain.halo_px)
-    whole = continued(lambda y, x: mosaic[y, x], (height, width), rows, columns)
-    piece = _piece(chain, whole, calibration, (rows[0], columns[0]))
-    down, right = -rows[0] - chain.halo_px, -columns[0] - chain.halo_px
-    return piece[:, down : down + height, right : right + width]
+    whole = pieces(chain, frame_of(mosaic, calibration), (0, height), (0, width), (height, width))
+    return next(whole)[2]
