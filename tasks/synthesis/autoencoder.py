@@ -1,0 +1,129 @@
+"""The latent autoencoder: its loss, its latents at unit variance, and how well it gives pictures back.
+
+Pictures are uint8 (c, y, x), seen by the network as x / 127.5 - 1. Latents are (mean - m) / s with m and s per
+channel over the training tiles, so that a diffusion that starts at N(0, 1) fits them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.rng import generator, normal
+from tasks.synthesis import networks
+from tasks.synthesis.params import AutoencoderArchitecture, AutoencoderParams
+from tasks.synthesis.tiles import ORIENTATIONS, oriented
+
+ENCODE_BATCH = 16
+
+
+def to_network(pictures: NDArray[np.uint8]) -> Tensor:
+    """uint8 (n, c, y, x) to float32 in [-1, 1]."""
+    return torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1)
+
+
+def to_pictures(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Network range to uint8, rounded to nearest, clipped; any shape."""
+    return np.asarray(np.clip(np.rint((values + 1) * 127.5), 0, 255), np.uint8)
+
+
+def differences(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Finite differences along y and x of (n, c, y, x)."""
+    return values[:, :, 1:] - values[:, :, :-1], values[:, :, :, 1:] - values[:, :, :, :-1]
+
+
+def loss(
+    network: networks.Autoencoder, pictures: Tensor, noise: Tensor, kl_weight: float, gradient_weight: float
+) -> Tensor:
+    """L1 + gradient_weight * L1 of finite differences + kl_weight * KL(N(mean, sigma) || N(0, 1)), a scalar.
+
+    Kingma and Welling 2014, eq. 10, for the KL term (mean over latent elements); `noise` is that of the
+    reparameterised sample, of the latents' shape.
+    """
+    mean, sigma = network.encode(pictures)
+    back = network.decode(mean + sigma * noise)
+    edges = sum(
+        ((a - b).abs().mean() for a, b in zip(differences(back), differences(pictures), strict=True)),
+        start=torch.zeros(()),
+    )
+    kl = 0.5 * (mean**2 + sigma**2 - 1 - 2 * sigma.log()).mean()
+    return (back - pictures).abs().mean() + gradient_weight * edges + kl_weight * kl
+
+
+def batch(pictures: NDArray[np.uint8], params: AutoencoderParams, step: int) -> tuple[Tensor, Tensor]:
+    """Pictures and latent noise of a training step: a function of the seed and the step's number only."""
+    draw = generator(params.seed, f"step/{step}", "tiles")
+    rows = draw.integers(len(pictures), size=params.fit.batch)
+    turns = draw.integers(ORIENTATIONS, size=params.fit.batch)
+    tiles = np.stack([oriented(pictures[row], turn) for row, turn in zip(rows, turns, strict=True)])
+    factor, channels = params.architecture.factor, params.architecture.latent_channels
+    shape = (params.fit.batch, channels, tiles.shape[-2] // factor, tiles.shape[-1] // factor)
+    return to_network(tiles), torch.from_numpy(normal(shape, params.seed, f"step/{step}", "latent"))
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A trained autoencoder with the scale of its latents."""
+
+    network: networks.Autoencoder
+    factor: int
+    channels: int
+    mean: NDArray[np.float32]
+    """(c, 1, 1)"""
+    std: NDArray[np.float32]
+    """(c, 1, 1)"""
+
+    def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Unit-variance latents (n, c, y/f, x/f) of pictures (n, 3, y, x)."""
+        parts = [(raw_latents(self.network, chunk) - self.mean) / self.std for chunk in chunks(pictures)]
+        return np.concatenate(parts)
+
+    def decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Pictures (n, 3, y, x), float32, about [-1, 1], of unit-variance latents."""
+        with torch.inference_mode():
+            parts = [
+                self.network.decode(torch.from_numpy(chunk * self.std + self.mean)).numpy() for chunk in chunks(latents)
+            ]
+        return np.concatenate(parts)
+
+
+def chunks(stack: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(stack), ENCODE_BATCH):
+        yield stack[start : start + ENCODE_BATCH]
+
+
+def raw_latents(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Latent means (n, c, y/f, x/f) before scaling."""
+    with torch.inference_mode():
+        found: NDArray[np.float32] = network.encode(to_network(pictures))[0].numpy()
+    return found
+
+
+def latent_scale(
+    network: networks.Autoencoder, pictures: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each latent channel over `pictures` (n, 3, y, x), each (c, 1, 1)."""
+    total: NDArray[np.float64] = np.zeros((2, 1))
+    count = 0
+    for chunk in chunks(pictures):
+        found = raw_latents(network, chunk).astype(np.float64)
+        total = total + np.stack([found.sum((0, 2, 3)), (found**2).sum((0, 2, 3))])
+        count += found[:, 0].size
+    mean = total[0] / count
+    std = np.sqrt(total[1] / count - mean**2)
+    return mean[:, None, None].astype(np.float32), std[:, None, None].astype(np.float32)
+
+
+def load(folder: Path) -> Codec:
+    """The autoencoder in a model folder. Raises `InputError` where it is none, or its weights do not fit."""
+    model = networks.read_model(folder, "autoencoder")
+    architecture = AutoencoderArchitecture.model_validate(model["architecture"])
+    network = networks.autoencoder(architecture)
+    networks.load_weights(network, folder)
+    mean, std = (np.asarray(model[key], np.float32)[:, None, None] for key in ("latent_mean", "latent_std"))
+    return Codec(network, architecture.factor, architecture.latent_channels, mean, std)

@@ -1,0 +1,121 @@
+"""Step `train` for the autoencoder: slide tiles in, `data/models/autoencoder` out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from tasks.contracts import Record
+from tasks.errors import ParamsError, fault
+from tasks.lineage.recipe import Plan, artefact
+from tasks.output import Job, mark_done, publish, receipt, start
+from tasks.synthesis import autoencoder, figures, folder, networks, tiles
+from tasks.synthesis.optimise import Run, fit_network
+from tasks.synthesis.params import AutoencoderParams
+
+SHOWN = 8
+
+
+def prepare(raw: Path, out: Path, params: AutoencoderParams) -> Job:
+    """Check the slide store and plan the training. Raises `LineageError`, `InputError`, `ParamsError`."""
+    table = tiles.read_tiles(raw)
+    factor = params.architecture.factor
+    if tiles.side_px(table) % factor:
+        wrong = f"factor {factor} for tiles of {tiles.side_px(table)} px"
+        raise ParamsError(fault("train.autoencoder", wrong, "a factor that divides the tiles", "mend architecture"))
+    plan = Plan(
+        stage="train",
+        name="autoencoder",
+        inputs=[artefact("slides", raw, out)],
+        params=params.model_dump(mode="json"),
+        code=__name__,
+        repair="dvc repro train@autoencoder",
+        seed=params.seed,
+    )
+    return start(out, plan, [folder.ITEM], lambda content: None)
+
+
+def process(job: Job, item: str) -> None:
+    """Train, resuming from a checkpoint, and write the model folder."""
+    torch.set_num_threads(1)
+    params = AutoencoderParams.model_validate(job.plan["params"])
+    raw = folder.input_path(job, "slides")
+    table = tiles.read_tiles(raw)
+    train = table[table["split"] == "train"]
+    pictures = tiles.cache_pictures(raw, train, folder.cache(job, "pictures"))
+    network = networks.autoencoder(params.architecture)
+    networks.initialise(network, params.seed)
+
+    def loss(step: int) -> Tensor:
+        batch, noise = autoencoder.batch(pictures, params, step)
+        return autoencoder.loss(network, batch, noise, params.kl_weight, params.gradient_weight)
+
+    run = fit_network(network, loss, params.fit, folder.checkpoint(job), "autoencoder")
+    network.load_state_dict(run.average)
+    network.eval()
+    mean, std = autoencoder.latent_scale(network, pictures)
+    codec = autoencoder.Codec(network, params.architecture.factor, params.architecture.latent_channels, mean, std)
+    _write(job, raw, table, params, run, codec)
+
+
+def _write(
+    job: Job, raw: Path, table: pd.DataFrame, params: AutoencoderParams, run: Run, codec: autoencoder.Codec
+) -> None:
+    train = table[table["split"] == "train"]
+    model = {
+        "kind": "autoencoder",
+        "architecture": params.architecture.model_dump(mode="json"),
+        "factor": codec.factor,
+        "latent_mean": [float(v) for v in codec.mean.ravel()],
+        "latent_std": [float(v) for v in codec.std.ravel()],
+        "tile_px": tiles.side_px(table),
+        "pixel_size_um": tiles.pixel_size_um(raw, str(train["item"].iloc[0])),
+    }
+    files = networks.save(job.content, run.average, model)
+    metrics, figure = _reconstruction(job, raw, table, params, codec)
+    roles = pd.DataFrame({"tile_id": train["tile_id"], "role": "train", "fold": np.int64(0)})
+    metrics |= {"final_loss": run.curve[-1][1]} if run.curve else {}
+    files += [*folder.write_tables(job, metrics, run.curve, roles), figure]
+    files.append(figures.curve(run.curve, "loss", job.content / "figures" / "loss.png"))
+    mark_done(job, folder.ITEM, files, {"metrics": metrics, "curve": run.curve})
+
+
+def _reconstruction(
+    job: Job, raw: Path, table: pd.DataFrame, params: AutoencoderParams, codec: autoencoder.Codec
+) -> tuple[dict[str, float], Path]:
+    """PSNR and SSIM over held-out tiles (training tiles are named as such where there is no test split)."""
+    test = table[table["split"] == "test"]
+    name, chosen = ("held_out", test) if len(test) else ("train", table)
+    rows = list(evenly(chosen, params.held_out_tiles).itertuples(index=False))
+    originals = np.stack([tiles.picture(raw, tile) for tile in rows])
+    back = autoencoder.to_pictures(codec.decode(codec.encode(originals)))
+    shown = [originals[:SHOWN], back[:SHOWN]]
+    figure = figures.sheet([list(row) for row in shown], job.content / "figures" / "reconstruction.png")
+    return {f"{name}_{key}": value for key, value in fidelity(originals, back).items()}, figure
+
+
+def evenly(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` rows of a table, evenly spread."""
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).round().astype(int))]
+
+
+def fidelity(originals: NDArray[np.uint8], back: NDArray[np.uint8]) -> dict[str, float]:
+    """Mean PSNR in dB over tiles (of the mean squared error of each) and mean SSIM, for (n, 3, y, x)."""
+    pairs: list[tuple[Any, Any]] = list(zip(originals, back, strict=True))
+    psnr = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in pairs if (a != b).any()]  # type: ignore[no-untyped-call]
+    ssim = [structural_similarity(a, b, channel_axis=0, data_range=255) for a, b in pairs]  # type: ignore[no-untyped-call]
+    return {"psnr_db": float(np.mean(psnr)) if psnr else 0.0, "ssim": float(np.mean(ssim))}
+
+
+def finish(job: Job) -> Record:
+    """Publish the model folder."""
+    done = receipt(job, folder.ITEM)
+    facts = done["facts"] if done else {"metrics": {}, "curve": []}
+    curves = {"loss": tuple((int(step), float(value)) for step, value in facts["curve"])}
+    shown = ("figures/reconstruction.png", "figures/loss.png")
+    return publish(job, facts["metrics"], curves, figures=shown, models=(networks.WEIGHTS,))

@@ -1,0 +1,149 @@
+"""Step `train` for the denoiser: slide tiles and the autoencoder in, `data/models/denoiser` out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.contracts import Record
+from tasks.errors import InputError, fault
+from tasks.lineage.recipe import Plan, artefact
+from tasks.output import Job, mark_done, publish, receipt, start
+from tasks.store import open_array
+from tasks.synthesis import autoencoder, conditioning, denoiser, figures, folder, masks, networks, tiles
+from tasks.synthesis.optimise import Run, fit_network
+from tasks.synthesis.params import DenoiserParams
+from tasks.synthesis.schedule import retained
+
+
+def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserParams) -> Job:
+    """Check both inputs and plan the training. Raises `LineageError` and `InputError`."""
+    table = tiles.read_tiles(raw)
+    train = table[table["split"] == "train"]
+    if not (train["annotated"] > 0).any():
+        wrong = "no training tile is annotated"
+        raise InputError(fault(raw / "tiles.parquet", wrong, "some with a mask", "annotate a training slide"))
+    networks.read_model(autoencoder_folder, "autoencoder")
+    plan = Plan(
+        stage="train",
+        name="denoiser",
+        inputs=[artefact("slides", raw, out), artefact("autoencoder", autoencoder_folder, out)],
+        params=params.model_dump(mode="json"),
+        code=__name__,
+        repair="dvc repro train@denoiser",
+        seed=params.seed,
+    )
+    return start(out, plan, [folder.ITEM], lambda content: None)
+
+
+def process(job: Job, item: str) -> None:
+    """Encode the tiles once, train, resuming from a checkpoint, and write the model folder."""
+    torch.set_num_threads(1)
+    params = DenoiserParams.model_validate(job.plan["params"])
+    raw = folder.input_path(job, "slides")
+    table = tiles.read_tiles(raw)
+    codec = autoencoder.load(folder.input_path(job, "autoencoder"))
+    train = table[table["split"] == "train"]
+    data = _data(job, raw, train, codec, params.orientations, "train")
+    network = networks.denoiser(params.architecture, codec.channels, data.conditions.shape[1])
+    networks.initialise(network, params.seed)
+    a = retained(params.diffusion.schedule, params.diffusion.timesteps)
+
+    def loss(step: int) -> Tensor:
+        return denoiser.loss(network, denoiser.draw_batch(data, params, step), a, params.diffusion.prediction)
+
+    run = fit_network(network, loss, params.fit, folder.checkpoint(job), "denoiser")
+    network.load_state_dict(run.average)
+    network.eval()
+    metrics = _held_out(job, raw, table, codec, params, network, a)
+    _write(job, raw, train, params, run, data, metrics)
+
+
+def _data(
+    job: Job, raw: Path, table: pd.DataFrame, codec: autoencoder.Codec, orientations: int, name: str
+) -> denoiser.Data:
+    """Latents in each orientation and conditions of `table`, cached in the staging place."""
+
+    def encode(tile: Any) -> NDArray[np.float32]:
+        picture = tiles.picture(raw, tile)
+        return codec.encode(np.stack([tiles.oriented(picture, turn) for turn in range(orientations)]))
+
+    rows = list(table.itertuples(index=False))
+    latents = tiles.cached(folder.cache(job, f"{name}-latents"), rows, encode)
+    conditions = tiles.cache_conditions(raw, table, codec.factor, folder.cache(job, f"{name}-conditions"))
+    return denoiser.Data(latents, conditions, np.arange(len(table)), np.flatnonzero(table["annotated"].to_numpy() > 0))
+
+
+def _held_out(
+    job: Job,
+    raw: Path,
+    table: pd.DataFrame,
+    codec: autoencoder.Codec,
+    params: DenoiserParams,
+    network: networks.Denoiser,
+    a: NDArray[np.float64],
+) -> dict[str, float]:
+    """Losses on annotated held-out tiles; none where no held-out tile is annotated."""
+    test = table[(table["split"] == "test") & (table["annotated"] > 0)]
+    if not len(test):
+        return {}
+    chosen = test.iloc[np.unique(np.linspace(0, len(test) - 1, min(params.held_out_tiles, len(test))).astype(int))]
+    return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, 1, "held-out"), params, a)
+
+
+def _write(
+    job: Job,
+    raw: Path,
+    train: pd.DataFrame,
+    params: DenoiserParams,
+    run: Run,
+    data: denoiser.Data,
+    metrics: dict[str, float],
+) -> None:
+    entry = next(e for e in job.plan["inputs"] if e["role"] == "autoencoder")
+    model = {
+        "kind": "denoiser",
+        "architecture": params.architecture.model_dump(mode="json"),
+        "diffusion": params.diffusion.model_dump(mode="json"),
+        "classes": tiles.classes(raw),
+        "condition_channels": conditioning.channels(len(tiles.classes(raw))),
+        "latent_channels": data.latents.shape[2],
+        "window_latent_px": data.latents.shape[3],
+        "autoencoder": entry["recipe"],
+    }
+    files = networks.save(job.content, run.average, model)
+    files.append(masks.save_bank(job.content, _annotations(raw, train, params.mask_reduction), params.mask_reduction))
+    metrics = metrics | ({"final_loss": run.curve[-1][1]} if run.curve else {})
+    files += folder.write_tables(job, metrics, run.curve, _roles(train, data))
+    files.append(figures.curve(run.curve, "loss", job.content / "figures" / "loss.png"))
+    mark_done(job, folder.ITEM, files, {"metrics": metrics, "curve": run.curve})
+
+
+def _annotations(raw: Path, train: pd.DataFrame, reduction: int) -> dict[str, NDArray[np.uint8]]:
+    """The annotation of each training slide that has one, one pixel in `reduction`."""
+    named = train[train["mask"] != ""].drop_duplicates("item")
+    arrays = {row.item: open_array(raw / str(row.mask) / "0") for row in named.itertuples(index=False)}
+    return {str(item): np.asarray(array[::reduction, ::reduction], np.uint8) for item, array in arrays.items()}
+
+
+def _roles(train: pd.DataFrame, data: denoiser.Data) -> pd.DataFrame:
+    """One row a tile and role, with the tile's window, so that masks can name the tiles they were cut from."""
+    window = ["item", "y_px", "x_px", "height_px", "width_px"]
+    parts = [
+        train.iloc[rows][["tile_id", *window]].assign(role=role, fold=np.int64(0))
+        for role, rows in (("labelled", data.labelled), ("unlabelled", data.unlabelled))
+    ]
+    table = pd.concat(parts).sort_values(["tile_id", "role"], ignore_index=True)
+    return table[["tile_id", "role", "fold", *window]]
+
+
+def finish(job: Job) -> Record:
+    """Publish the model folder."""
+    done = receipt(job, folder.ITEM)
+    facts = done["facts"] if done else {"metrics": {}, "curve": []}
+    curves = {"loss": tuple((int(step), float(value)) for step, value in facts["curve"])}
+    return publish(job, facts["metrics"], curves, figures=("figures/loss.png",), models=(networks.WEIGHTS,))

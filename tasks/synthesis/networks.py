@@ -1,0 +1,146 @@
+"""The two networks, built from their frozen architecture, initialised without global random state, and stored.
+
+A model folder holds `weights.safetensors` (float32) and `model.json`; nothing is unpickled.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.networks.nets.autoencoderkl import AutoencoderKL
+from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tasks.errors import InputError, fault
+from tasks.lineage.digest import pretty
+from tasks.rng import generator
+from tasks.synthesis.params import AutoencoderArchitecture, DenoiserArchitecture
+
+WEIGHTS = "weights.safetensors"
+MODEL = "model.json"
+
+
+class Autoencoder(nn.Module):
+    """AutoencoderKL (Rombach et al., CVPR 2022) without attention, behind an optional space-to-depth stem."""
+
+    def __init__(self, architecture: AutoencoderArchitecture) -> None:
+        super().__init__()
+        self.patch_px = architecture.patch_px
+        depth = 3 * architecture.patch_px**2
+        self.net = AutoencoderKL(
+            2,
+            depth,
+            depth,
+            num_res_blocks=architecture.blocks_per_level,
+            channels=architecture.channels,
+            attention_levels=(False,) * len(architecture.channels),
+            latent_channels=architecture.latent_channels,
+            norm_num_groups=architecture.norm_groups,
+            with_encoder_nonlocal_attn=False,
+            with_decoder_nonlocal_attn=False,
+        )
+
+    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (n, c, h/f, w/f) for pictures (n, 3, h, w) in [-1, 1]."""
+        mean, sigma = self.net.encode(functional.pixel_unshuffle(pictures, self.patch_px))
+        return mean, sigma
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures (n, 3, h, w), about [-1, 1], for latents (n, c, h/f, w/f)."""
+        return functional.pixel_shuffle(self.net.decode(latents), self.patch_px)
+
+
+class Denoiser(nn.Module):
+    """U-Net over the noisy latent and its condition, stacked along the channels."""
+
+    def __init__(self, architecture: DenoiserArchitecture, latent_channels: int, condition_channels: int) -> None:
+        super().__init__()
+        self.net = DiffusionModelUNet(
+            2,
+            latent_channels + condition_channels,
+            latent_channels,
+            num_res_blocks=architecture.blocks_per_level,
+            channels=architecture.channels,
+            attention_levels=architecture.attention,
+            norm_num_groups=architecture.norm_groups,
+            num_head_channels=architecture.head_channels,
+            use_flash_attention=True,
+        )
+
+    def forward(self, z: Tensor, condition: Tensor, t: Tensor) -> Tensor:
+        """The last layer (n, c, h, w) for z of that shape, condition (n, k, h, w) and timesteps (n,)."""
+        output: Tensor = self.net(torch.cat([z, condition], 1), t)
+        return output
+
+
+def autoencoder(architecture: AutoencoderArchitecture) -> Autoencoder:
+    """A network whose weights are not set yet."""
+    with torch.random.fork_rng(devices=[]):
+        return Autoencoder(architecture)
+
+
+def denoiser(architecture: DenoiserArchitecture, latent_channels: int, condition_channels: int) -> Denoiser:
+    """A network whose weights are not set yet."""
+    with torch.random.fork_rng(devices=[]):
+        return Denoiser(architecture, latent_channels, condition_channels)
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Draw convolutions and linear layers from U(-b, b), b = fan_in ** -0.5 (PyTorch's own law), layer by layer.
+
+    Each layer has a stream named after it, so that no global state is read. Layers that a network zeroes on
+    purpose (the last of a denoiser) stay zero.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and bool(module.weight.any()):
+            bound = float(np.prod(module.weight.shape[1:])) ** -0.5
+            _draw(module.weight, bound, seed, f"{name}.weight")
+            if module.bias is not None:
+                _draw(module.bias, bound, seed, f"{name}.bias")
+
+
+def _draw(parameter: Tensor, bound: float, seed: int, name: str) -> None:
+    values = generator(seed, name, "initialise").uniform(-bound, bound, tuple(parameter.shape))
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(values.astype(np.float32)))
+
+
+def save(folder: Path, weights: Mapping[str, Tensor], model: Mapping[str, Any]) -> list[Path]:
+    """Write `weights.safetensors` and `model.json` below `folder`; returns both paths."""
+    save_file({name: weights[name].contiguous() for name in sorted(weights)}, folder / WEIGHTS)
+    (folder / MODEL).write_bytes(pretty(model))
+    return [folder / WEIGHTS, folder / MODEL]
+
+
+def read_model(folder: Path, kind: str) -> dict[str, Any]:
+    """`model.json` of a folder that holds a model of `kind`. Raises `InputError` for anything else."""
+    file = folder / MODEL
+    try:
+        model = dict(json.loads(file.read_bytes()))
+        found = model["kind"]
+    except OSError:
+        raise InputError(fault(file, "not there", f"the {kind} of `rawmill train`", "name its folder")) from None
+    except (ValueError, TypeError, KeyError):
+        raise InputError(fault(file, "not a model of rawmill", f"JSON of the {kind}", "train it again")) from None
+    if found != kind:
+        raise InputError(fault(file, f"a model of kind {found!r}", kind, "name the other folder"))
+    return model
+
+
+def load_weights(network: nn.Module, folder: Path) -> None:
+    """Fill `network` from the folder and set it to evaluation. `InputError` where the weights do not fit it."""
+    file = folder / WEIGHTS
+    try:
+        network.load_state_dict(load_file(file))
+    except OSError:
+        raise InputError(fault(file, "not there", "weights in safetensors", "train it again")) from None
+    except (SafetensorError, RuntimeError) as error:
+        wrong = " ".join(str(error).split())[:200]
+        raise InputError(fault(file, wrong, "weights of the architecture in model.json", "train it again")) from None
+    network.eval().requires_grad_(False)

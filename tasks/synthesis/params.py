@@ -1,0 +1,122 @@
+"""Params of the stages `train` (autoencoder and denoiser) and `synthesise`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.params import Params
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class FitParams(Params):
+    """How weights are fitted: Adam with a one-cycle learning rate, and an exponential moving average of them."""
+
+    batch: Count
+    """Tiles a step."""
+    steps: Count
+    max_learning_rate: Positive
+    warmup_fraction: Annotated[float, Field(gt=0, lt=1)]
+    """Part of the steps over which the learning rate rises."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    checkpoint_every_steps: Count
+
+
+class AutoencoderArchitecture(Params):
+    """MONAI `AutoencoderKL` on space-to-depth pixels; factor = patch_px * 2 ** (len(channels) - 1)."""
+
+    patch_px: Count
+    """Side of the pixel blocks that become channels before the first convolution; 1 = none."""
+    channels: tuple[Count, ...]
+    blocks_per_level: Count
+    norm_groups: Count
+    latent_channels: Count
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent pixel, along one axis."""
+        return int(self.patch_px * 2 ** (len(self.channels) - 1))
+
+
+class AutoencoderParams(Params):
+    """Section `train.autoencoder`."""
+
+    seed: int
+    architecture: AutoencoderArchitecture
+    fit: FitParams
+    kl_weight: NonNegative
+    gradient_weight: NonNegative
+    """Weight of the L1 distance between finite differences, which keeps edges."""
+    held_out_tiles: Count
+    """How many held-out tiles the reconstruction metrics use, at most."""
+
+
+class DenoiserArchitecture(Params):
+    """MONAI `DiffusionModelUNet` with scaled-dot-product attention at the levels that `attention` marks."""
+
+    channels: tuple[Count, ...]
+    attention: tuple[bool, ...]
+    blocks_per_level: Count
+    norm_groups: Count
+    head_channels: Count
+
+
+class DiffusionParams(Params):
+    """The forward process and what the network's last layer stands for."""
+
+    timesteps: Count
+    schedule: Literal["linear", "scaled_linear", "cosine"]
+    prediction: Literal["epsilon", "velocity"]
+    """What the last layer gives; the sampler and the loss always see epsilon."""
+
+
+class DenoiserParams(Params):
+    """Section `train.denoiser`."""
+
+    seed: int
+    architecture: DenoiserArchitecture
+    diffusion: DiffusionParams
+    fit: FitParams
+    p_unconditional: Fraction
+    """Probability of a step on unlabelled tiles with the null condition (thesis A, algorithm 1 and table 5.1)."""
+    orientations: Annotated[int, Field(ge=1, le=8)]
+    """How many of the eight flips and quarter turns of each tile are encoded and trained on."""
+    mask_reduction: Count
+    """The training slides' annotations are kept with the model at one pixel in this many, for `synthesise`."""
+    held_out_tiles: Count
+
+
+class SamplerParams(Params):
+    """How a canvas is sampled; stated once for the stage and for the command."""
+
+    steps: Count
+    """DDIM steps (eta 0)."""
+    guidance: NonNegative
+    """w of thesis A, eq. 2.7; 0 is conditional only."""
+    batch_windows: Count
+
+
+class MaskParams(Params):
+    """How masks are cut from the real annotations."""
+
+    zoom: tuple[Positive, Positive]
+    """Range of magnifications that a cut window is drawn at (log-uniform); 1 = as annotated."""
+    minimum_coverage: Fraction
+    """Least annotated fraction of a mask; the best of `candidates` is taken when none reaches it."""
+    candidates: Count
+    smallest_region_px: Annotated[int, Field(ge=0)]
+    """Regions of fewer pixels become unknown."""
+
+
+class SynthesiseParams(Params):
+    """Section `synthesise`."""
+
+    seed: int
+    count: Count
+    sizes_px: tuple[tuple[Count, Count], ...]
+    """(height, width) of the samples, taken in turn."""
+    sampler: SamplerParams
+    masks: MaskParams

@@ -1,0 +1,98 @@
+"""Training tiles of a slide store: which they are, and their pixels and conditions as memory-mapped caches."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tasks.errors import InputError, fault
+from tasks.store import open_array, open_group, read_attributes
+from tasks.synthesis.conditioning import condition
+
+Array = NDArray[Any]
+ORIENTATIONS = 8
+"""Quarter turns and flips of a square tile."""
+
+
+def read_tiles(raw: Path) -> pd.DataFrame:
+    """`tiles.parquet` of a slide store, with the column `annotated`: the fraction with a named class.
+
+    Raises `InputError` where there is no training tile or the training tiles differ in size or are not square.
+    """
+    tiles = pd.read_parquet(raw / "tiles.parquet").sort_values("tile_id", ignore_index=True)
+    named = [name for name in tiles.columns if name.startswith("fraction_")]
+    tiles["annotated"] = tiles[named].sum(axis=1)
+    train = tiles[tiles["split"] == "train"]
+    sizes = {tuple(size) for size in train[["height_px", "width_px"]].itertuples(index=False)}
+    if len(sizes) != 1 or any(height != width for height, width in sizes):
+        wrong = f"training tiles of sizes {sorted(sizes)}"
+        raise InputError(fault(raw / "tiles.parquet", wrong, "square tiles of one size", "ingest the slides again"))
+    return tiles
+
+
+def side_px(tiles: pd.DataFrame) -> int:
+    """Side of the training tiles."""
+    return int(tiles.loc[tiles["split"] == "train", "height_px"].iloc[0])
+
+
+def classes(raw: Path) -> list[str]:
+    """Class names in the order of the mask's indices 1, 2, …"""
+    return [str(name) for name in read_attributes(raw)["classes"]]
+
+
+def pixel_size_um(raw: Path, slide: str) -> float | None:
+    """Physical side of a level-0 pixel in micrometer, or None where the slide's scale has no unit."""
+    image: Any = open_group(raw / "slides" / slide).attrs["ome"]
+    scales = image["multiscales"][0]
+    if scales["axes"][-1].get("unit") != "micrometer":
+        return None
+    return float(scales["datasets"][0]["coordinateTransformations"][0]["scale"][-1])
+
+
+def annotation(raw: Path, tile: Any) -> NDArray[np.uint8]:
+    """Class mask (y, x) of one row of `tiles.parquet`; all unknown where the slide has none."""
+    if not tile.mask:
+        return np.zeros((tile.height_px, tile.width_px), np.uint8)
+    window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
+    return np.asarray(open_array(raw / tile.mask / "0")[window], np.uint8)
+
+
+def picture(raw: Path, tile: Any) -> NDArray[np.uint8]:
+    """Pixels (3, y, x) of one row of `tiles.parquet`."""
+    window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
+    return np.asarray(open_array(raw / "slides" / tile.item / "0")[(slice(None), *window)], np.uint8)
+
+
+def cached(path: Path, rows: Sequence[Any], make: Callable[[Any], Array]) -> Array:
+    """Memory-mapped stack of `make(row)` for all rows, kept at `path` (.npy); made once, moved into place whole."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        first = make(rows[0])
+        stack = np.lib.format.open_memmap(part, "w+", first.dtype, (len(rows), *first.shape))
+        for index, row in enumerate(rows):
+            stack[index] = make(row)
+        stack.flush()
+        part.replace(path)
+    return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def cache_pictures(raw: Path, tiles: pd.DataFrame, path: Path) -> NDArray[np.uint8]:
+    """Pixels (n, 3, y, x) of `tiles`, memory-mapped."""
+    return cached(path, list(tiles.itertuples(index=False)), lambda tile: picture(raw, tile))
+
+
+def cache_conditions(raw: Path, tiles: pd.DataFrame, factor: int, path: Path) -> NDArray[np.float32]:
+    """Conditions (n, k, y/f, x/f) of `tiles`, memory-mapped."""
+    count = len(classes(raw))
+    rows = list(tiles.itertuples(index=False))
+    return cached(path, rows, lambda tile: condition(annotation(raw, tile), count, factor))
+
+
+def oriented(square: Array, orientation: int) -> Array:
+    """One of the eight flips and quarter turns of the last two axes; 0 changes nothing."""
+    turned = np.rot90(square, orientation % 4, (-2, -1))
+    return turned[..., ::-1] if orientation >= 4 else turned
