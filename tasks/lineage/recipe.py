@@ -104,7 +104,9 @@ def read_tree(path: Path) -> dict[str, dict[str, Any]]:
     try:
         data = (path / TREE).read_bytes()
         tree = json.loads(data)
-        found = root_of(tree) if data == pretty(tree) else "of other bytes than were written"
+        sizes = sum(entry["bytes"] for entry in tree.values())
+        written = data == pretty(tree) and sizes == recipe["output"]["bytes"]
+        found = root_of(tree) if written else "of other bytes than were written"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         found = "nothing readable"
     if found != recipe["output"]["root"]:
