@@ -1,0 +1,117 @@
+"""Camera raw files through LibRaw (rawpy): the visible mosaic as it was, and the camera's constants.
+
+LibRaw gives black levels in its colour order R, G, B, G2; `raw_colors` says which site has which colour, so
+`black[raw_colors]` is the mosaic order whatever the pattern. For DNG the tags themselves are used (`dng`).
+Start workers by spawn: LibRaw's OpenMP deadlocks after fork.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import rawpy
+
+from tasks.contracts import Calibration, Pattern, Triple
+from tasks.ingest import dng
+from tasks.ingest.bad import BadFile, too_large
+from tasks.ingest.calibration import spare_bits
+from tasks.ingest.mosaic import Mosaic
+from tasks.ingest.tiff import AGAIN
+
+OTHER_CFA = "convert it with a tool that knows this sensor, or leave it out"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[rawpy.RawPy]:
+    """The raw file at `path`; `BadFile` with LibRaw's own words where it cannot be opened or unpacked."""
+    try:
+        with rawpy.imread(str(path)) as raw:
+            yield raw
+    except rawpy.LibRawError as error:
+        words = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
+        raise BadFile(path, f"LibRaw cannot read it: {words.lower()}", "a raw file that LibRaw reads", AGAIN) from None
+
+
+def pattern_of(raw: rawpy.RawPy, path: Path) -> Pattern:
+    """The Bayer pattern at the corner of the visible area. Raises `BadFile` on any other filter array."""
+    if raw.raw_type != rawpy.RawType.Flat or raw.raw_pattern is None or raw.raw_pattern.shape != (2, 2):
+        raise BadFile(path, "no Bayer mosaic in it", "a 2x2 Bayer pattern", OTHER_CFA)
+    letters = raw.color_desc.decode()
+    found = "".join(letters[i] for i in raw.raw_colors_visible[:2, :2].ravel())
+    for pattern in get_args(Pattern):
+        if pattern == found:
+            return pattern  # type: ignore[no-any-return]
+    raise BadFile(path, f"the colour pattern {found}", "RGGB, BGGR, GRBG or GBRG", OTHER_CFA)
+
+
+def decode(path: Path, is_dng: bool, calibration: Calibration | None, most_pixels: int) -> Mosaic:
+    """The mosaic of the raw file at `path` with its calibration. Raises `BadFile`."""
+    tags = dng.read_tags(path, most_pixels) if is_dng else None
+    with opened(path) as raw:
+        too_large(path, raw.sizes.raw_height, raw.sizes.raw_width, most_pixels, "most_frame_pixels")
+        pattern = pattern_of(raw, path)
+        if calibration is not None and calibration.pattern != pattern:
+            remedy = "mend calibration.json or leave the file out"
+            raise BadFile(
+                path, f"the colour pattern {pattern}", f"{calibration.pattern} as calibration.json says", remedy
+            )
+        pixels = np.array(raw.raw_image_visible, np.uint16)
+        found = calibration or (_from_tags if tags else _from_libraw)(path, raw, pattern, pixels, tags)
+    return Mosaic(pixels, found)
+
+
+def _from_tags(
+    path: Path, raw: rawpy.RawPy, pattern: Pattern, pixels: np.ndarray, tags: dng.DngTags | None
+) -> Calibration:
+    assert tags is not None
+    if tags.white_balance is None:
+        raise BadFile(path, "no white balance (AsShotNeutral)", "one in the file", dng.GIVE)
+    if tags.colour_matrix is None:
+        raise BadFile(path, "no usable ColorMatrix1", "a colour matrix in the file", dng.GIVE)
+    return _calibration(
+        path,
+        pattern=pattern,
+        black_level_dn=tags.black_level_dn,
+        white_level_dn=tags.white_level_dn,
+        white_balance=tags.white_balance,
+        colour_matrix=tags.colour_matrix,
+        exposure_s=tags.exposure_s,
+        iso=tags.iso,
+        gain_dn_per_e=tags.gain_dn_per_e,
+        left_justified_bits=spare_bits(pixels),
+    )
+
+
+def _from_libraw(path: Path, raw: rawpy.RawPy, pattern: Pattern, pixels: np.ndarray, _tags: object) -> Calibration:
+    """For formats whose tags only LibRaw knows."""
+    sites = raw.raw_colors_visible[:2, :2].ravel()
+    black = np.asarray(raw.black_level_per_channel, float)[sites]
+    red, green, blue = (float(v) for v in raw.camera_whitebalance[:3])
+    if min(red, green, blue) <= 0:
+        raise BadFile(path, f"white balance {red:g}, {green:g}, {blue:g}", "three positive factors", dng.GIVE)
+    balance: Triple = (red / green, 1.0, blue / green)
+    return _calibration(
+        path,
+        pattern=pattern,
+        black_level_dn=black.tolist(),
+        white_level_dn=raw.white_level,
+        white_balance=balance,
+        colour_matrix=np.asarray(raw.color_matrix, float)[:, :3].tolist(),
+        exposure_s=_known(raw.other.shutter_speed),
+        iso=_known(raw.other.iso_speed),
+        gain_dn_per_e=None,
+        left_justified_bits=spare_bits(pixels),
+    )
+
+
+def _known(value: float) -> float | None:
+    return float(value) if value > 0 else None
+
+
+def _calibration(path: Path, **fields: object) -> Calibration:
+    try:
+        return Calibration.model_validate(fields)
+    except ValueError:
+        raise BadFile(path, "camera constants that cannot be", "finite numbers in 16 bits", dng.GIVE) from None

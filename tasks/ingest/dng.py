@@ -1,0 +1,167 @@
+"""What a DNG's tags say (DNG specification 1.4, chapter 4), read before LibRaw sees the file.
+
+LibRaw rounds black levels to integers and orders them by colour; floats and JPEG XL it reads wrongly or not at
+all. So the tags are read here, and files that LibRaw would get wrong are refused.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from tasks.contracts import Triple
+from tasks.ingest import tiff
+from tasks.ingest.bad import BadFile, too_large
+from tasks.ingest.calibration import srgb_from_camera
+
+CFA, LINEAR_RAW = 32803, 34892
+BLACK_DIM, BLACK, WHITE = 50713, 50714, 50717
+COLOUR_MATRIX_1, COLOUR_MATRIX_2, NEUTRAL, NOISE = 50721, 50722, 50728, 51041
+EXPOSURE, ISO, EXIF = 33434, 34855, 34665
+BLACK_DELTAS = (50715, 50716)
+READABLE = (1, 7)
+"""Uncompressed and lossless JPEG."""
+LEAST_BITS = 10
+GIVE = "put a calibration.json beside it"
+
+
+@dataclass(frozen=True)
+class DngTags:
+    """Levels in DN in mosaic order of the active area; what the file does not say is None."""
+
+    black_level_dn: tuple[float, float, float, float]
+    white_level_dn: float
+    white_balance: Triple | None
+    colour_matrix: tuple[Triple, Triple, Triple] | None
+    exposure_s: float | None
+    iso: float | None
+    gain_dn_per_e: float | None
+
+
+class _Tags:
+    """Tags of the raw page, else of the first page, as tuples of numbers."""
+
+    def __init__(self, raw: tifffile.TiffPage, first: tifffile.TiffPage) -> None:
+        self.pages = (raw, first)
+
+    def get(self, code: int) -> tuple[float, ...] | None:
+        for page in self.pages:
+            tag = page.tags.get(code)
+            if tag is not None:
+                value = tuple(np.atleast_1d(tag.value).tolist())
+                return tiff.rational(value) if int(tag.dtype) in (5, 10) else value
+        return None
+
+    def exif(self, code: int, name: str) -> float | None:
+        direct = self.get(code)
+        if direct:
+            return _positive(direct[0])
+        tag = self.pages[1].tags.get(EXIF)
+        value: Any = tag.value.get(name) if tag is not None and isinstance(tag.value, dict) else None
+        if value is None:
+            return None
+        return _positive(tiff.rational(value)[0] if isinstance(value, tuple) and len(value) == 2 else value)
+
+
+def _positive(value: float) -> float | None:
+    return float(value) if math.isfinite(value) and value > 0 else None
+
+
+def raw_page(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
+    """The full-size mosaic's page: the first page or one of its sub-pages. Raises `BadFile`."""
+    first = tiff.first_page(tif, path)
+    try:
+        pages = [first, *(first.pages or ())]
+        kinds = [int(p.photometric) for p in pages]
+    except tiff.MALFORMED:
+        raise BadFile(path, "its pages cannot be read", "a whole DNG", tiff.AGAIN) from None
+    mosaics = [p for p, kind in zip(pages, kinds, strict=True) if kind == CFA]
+    if not mosaics:
+        wrong = "already demosaiced (LinearRaw)" if LINEAR_RAW in kinds else "no mosaic in it"
+        raise BadFile(path, wrong, "a Bayer mosaic (CFA)", "convert the camera's raw file without demosaicing")
+    largest: tifffile.TiffPage = max(mosaics, key=lambda p: p.imagelength * p.imagewidth)
+    return largest
+
+
+def check_raw_page(page: tifffile.TiffPage, path: Path, most_pixels: int) -> None:
+    """Raise `BadFile` on all that LibRaw reads wrongly: floats, 8 bits, other compressions, other patterns."""
+    again = "convert it to an uncompressed or lossless JPEG DNG of integers"
+    if page.sampleformat == 3:
+        raise BadFile(path, f"float{page.bitspersample} pixels", "integer pixels", again)
+    if page.bitspersample < LEAST_BITS:
+        raise BadFile(path, f"{page.bitspersample}-bit pixels", "10 to 16 bits", "export the raw numbers as 16 bit")
+    if int(page.compression) not in READABLE:
+        raise BadFile(
+            path, f"compression {tifffile.COMPRESSION(page.compression).name}", "none or lossless JPEG", again
+        )
+    repeat = page.tags.get(33421)
+    if repeat is not None and tuple(repeat.value) != (2, 2):
+        raise BadFile(path, f"a colour pattern of {tuple(repeat.value)} sites", "a 2x2 Bayer pattern", "leave it out")
+    too_large(path, page.imagelength, page.imagewidth, most_pixels, "most_frame_pixels")
+    tiff.check_page(page, path, most_pixels)
+
+
+def read_tags(path: Path, most_pixels: int) -> DngTags:
+    """Check the DNG at `path` and read what it says of its camera. Raises `BadFile`."""
+    with tiff.opened(path) as tif:
+        page = raw_page(tif, path)
+        check_raw_page(page, path, most_pixels)
+        tags = _Tags(page, tiff.first_page(tif, path))
+        black = _black(tags, path)
+        white = (tags.get(WHITE) or (2.0**page.bitspersample - 1,))[0]
+        neutral = tags.get(NEUTRAL)
+        noise = tags.get(NOISE)
+        return DngTags(
+            black_level_dn=black,
+            white_level_dn=float(white),
+            white_balance=_white_balance(neutral),
+            colour_matrix=_colour_matrix(tags.get(COLOUR_MATRIX_1), tags.get(COLOUR_MATRIX_2)),
+            exposure_s=tags.exif(EXPOSURE, "ExposureTime"),
+            iso=tags.exif(ISO, "ISOSpeedRatings"),
+            gain_dn_per_e=_gain(noise, float(white) - sum(black) / 4),
+        )
+
+
+def _black(tags: _Tags, path: Path) -> tuple[float, float, float, float]:
+    """BlackLevel starts at the corner of the active area, which is the corner of what LibRaw shows."""
+    if any(any(tags.get(code) or ()) for code in BLACK_DELTAS):
+        raise BadFile(path, "a black level for each row or column", "four black levels", GIVE)
+    level = [float(v) for v in tags.get(BLACK) or (0.0,)]
+    rows, columns = (int(v) for v in tags.get(BLACK_DIM) or (1, 1))
+    if len(level) != rows * columns or rows > 2 or columns > 2:
+        raise BadFile(path, f"{len(level)} black levels for a cell of {rows}x{columns}", "one or four", GIVE)
+    cell = np.tile(np.reshape(level, (rows, columns)), (2 // rows, 2 // columns)).ravel().tolist()
+    return cell[0], cell[1], cell[2], cell[3]
+
+
+def _white_balance(neutral: Sequence[float] | None) -> Triple | None:
+    """Factors that turn AsShotNeutral grey, green 1."""
+    if neutral is None or len(neutral) != 3 or not all(n > 0 and math.isfinite(n) for n in neutral):
+        return None
+    return neutral[1] / neutral[0], 1.0, neutral[1] / neutral[2]
+
+
+def _colour_matrix(
+    first: Sequence[float] | None, second: Sequence[float] | None
+) -> tuple[Triple, Triple, Triple] | None:
+    """From the second matrix where there is one (daylight, by the convention of converters), else the first."""
+    values = second or first
+    if values is None or len(values) != 9 or not all(map(math.isfinite, values)):
+        return None
+    matrix = np.reshape(np.asarray(values, np.float64), (3, 3))
+    if abs(np.linalg.det(matrix)) < 1e-9:
+        return None
+    a, b, c = srgb_from_camera(matrix).tolist()
+    return tuple(a), tuple(b), tuple(c)
+
+
+def _gain(noise: Sequence[float] | None, range_dn: float) -> float | None:
+    """NoiseProfile: variance = S x + O of the signal scaled to black 0, white 1; so gain = S (white - black)."""
+    if noise is None or len(noise) < 2:
+        return None
+    slopes = noise[::2]
+    return _positive(sum(slopes) / len(slopes) * range_dn)

@@ -1,0 +1,90 @@
+"""What a file is, from what is in it: the name's ending only tells camera raw formats from plain TIFF."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tasks.errors import InputError, fault
+from tasks.ingest import tiff
+from tasks.ingest.bad import BadFile
+from tasks.ingest.params import Kind
+
+Format = Literal["dng", "camera raw", "tiff", "png", "json"]
+CAMERA_RAW = frozenset(
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"}
+    | {".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
+)
+DNG_VERSION = 50706
+TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+CROP_SIDE_PX = 512
+"""A mosaic of at most this side is a crop, where nobody says what it is."""
+
+
+def format_of(path: Path) -> Format:
+    """The format of the file at `path`. Raises `BadFile` where it is empty, not a file or of no known format."""
+    if not path.is_file():
+        raise BadFile(
+            path, "not there" if not path.exists() else "not a file", "a file", "mend the name or leave it out"
+        )
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise BadFile(path, "empty", "a picture", tiff.AGAIN)
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        return "json"
+    if path.suffix.lower() in CAMERA_RAW:
+        return "camera raw"
+    if head[:4] in TIFF_MAGIC:
+        return _tiff_flavour(path)
+    known = "DNG, camera raw, TIFF, SVS, NDPI, PNG or GeoJSON"
+    raise BadFile(path, "a format that rawmill does not know", known, "convert it or leave it out")
+
+
+def _tiff_flavour(path: Path) -> Format:
+    with tiff.opened(path) as tif:
+        return "dng" if DNG_VERSION in tiff.first_page(tif, path).tags else "tiff"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a picture is at first sight; the size of a camera raw file is not looked up (0)."""
+
+    kind: Kind
+    height: int
+    width: int
+
+
+def look(path: Path) -> Look:
+    """Which kind of raw store the picture at `path` belongs into. Raises `BadFile` where into none."""
+    form = format_of(path)
+    if form in ("dng", "camera raw"):
+        return Look("frames", 0, 0)
+    if form != "tiff":
+        raise BadFile(path, f"{form} holds no raw pixels", "DNG, 16-bit Bayer TIFF or a slide", "name it as a mask")
+    with tiff.opened(path) as tif:
+        page = tiff.first_page(tif, path)
+        size = page.imagelength, page.imagewidth
+        if page.samplesperpixel >= 3 or tif.is_svs or tif.is_ndpi or tif.is_ome:
+            return Look("slides", *size)
+        if page.dtype != np.uint16:
+            wrong = f"{page.dtype} with one channel"
+            raise BadFile(path, wrong, "a 16-bit mosaic or an 8-bit RGB slide", "export the raw numbers as 16 bit")
+        return Look("crops" if max(size) <= CROP_SIDE_PX else "frames", *size)
+
+
+def one_kind(looks: Mapping[Path, Look]) -> Kind:
+    """The kind of a store that holds all of `looks`: crops are small mosaics of one size. Raises `InputError`."""
+    kinds = {seen.kind for seen in looks.values()}
+    if kinds == {"crops"} and len({(seen.height, seen.width) for seen in looks.values()}) == 1:
+        return "crops"
+    if "slides" not in kinds:
+        return "frames"
+    if kinds != {"slides"}:
+        odd = min(path for path, seen in looks.items() if seen.kind != "slides")
+        raise InputError(fault(odd, "a mosaic among slides", "one kind of file", "ingest them apart"))
+    return "slides"

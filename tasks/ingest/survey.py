@@ -1,0 +1,94 @@
+"""Looks at the entries of a dataset before any work: what kind they are, which names they use, which fit.
+
+Each function takes the entries and the list `bad`, which it lengthens by what it refuses, and returns the rest.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tasks.contracts import Calibration
+from tasks.ingest import mosaic
+from tasks.ingest.bad import BadFile
+from tasks.ingest.classes import label_of
+from tasks.ingest.manifest import Entry
+from tasks.ingest.params import IngestParams, Kind
+from tasks.ingest.polygons import read_polygons
+from tasks.ingest.sniff import Look, look, one_kind
+
+Shape = tuple[int, int]
+
+
+def kind_of(folder: Path, entries: list[Entry], params: IngestParams, bad: list[BadFile]) -> tuple[Kind, list[Entry]]:
+    """The kind of the store, and the entries that can go into it."""
+    if params.kind != "auto":
+        return params.kind, entries
+    looks: dict[Path, Look] = {}
+    good = []
+    for entry in entries:
+        try:
+            looks[folder / entry.file] = look(folder / entry.file)
+            good.append(entry)
+        except BadFile as error:
+            bad.append(error)
+    return (one_kind(looks) if looks else "frames"), good
+
+
+def names_of(folder: Path, entries: Sequence[Entry]) -> set[str]:
+    """All class names in the labels and polygons; an annotation that cannot be read is met again in `process`."""
+    names = {entry.label for entry in entries}
+    for entry in entries:
+        if entry.mask.lower().endswith("json"):
+            try:
+                names |= {polygon.name for polygon in read_polygons(folder / entry.mask)}
+            except BadFile:
+                continue
+    return names
+
+
+def labelled(
+    folder: Path, entries: Sequence[Entry], classes: tuple[str, ...], params: IngestParams, bad: list[BadFile]
+) -> list[Entry]:
+    """The entries with their labels turned into classes of the store."""
+    good = []
+    for entry in entries:
+        try:
+            label = label_of(entry.label, folder / entry.file, classes, params) if entry.label else ""
+            good.append(replace(entry, label=label))
+        except BadFile as error:
+            bad.append(error)
+    return good
+
+
+def crops_of(
+    folder: Path, entries: Sequence[Entry], calibration: Calibration | None, params: IngestParams, bad: list[BadFile]
+) -> tuple[list[Entry], Shape]:
+    """The crops that can be decoded and have the commonest shape (y, x), and that shape."""
+    shapes: dict[str, Shape] = {}
+    for entry in entries:
+        try:
+            shapes[entry.id] = _crop_shape(folder, entry, calibration, params)
+        except BadFile as error:
+            bad.append(error)
+    if not shapes:
+        return [], (0, 0)
+    commonest = max(Counter(shapes.values()).items(), key=lambda item: (item[1], item[0]))[0]
+    expected = f"{commonest[0]} x {commonest[1]} as most crops have"
+    for entry in entries:
+        height, width = shapes.get(entry.id, commonest)
+        if (height, width) != commonest:
+            wrong = f"{height} x {width} pixels"
+            bad.append(BadFile(folder / entry.file, wrong, expected, "ingest it apart or as a frame"))
+    return [entry for entry in entries if shapes.get(entry.id) == commonest], commonest
+
+
+def _crop_shape(folder: Path, entry: Entry, calibration: Calibration | None, params: IngestParams) -> Shape:
+    """Decode a crop, to know before the stack is laid out that it can be."""
+    path = folder / entry.file
+    if entry.mask:
+        raise BadFile(path, "a crop with a mask", "a label", "ingest it as a frame: set kind to frames")
+    if calibration is None:
+        raise BadFile(path, "no calibration", "calibration.json beside the crops or --calibration", "write one")
+    height, width = mosaic.decode(path, calibration, params.most_frame_pixels).pixels.shape
+    return height, width
