@@ -1,0 +1,1 @@
+"""Task models: networks, one training loop, cross-validation by group, metrics, prediction."""

@@ -1,0 +1,191 @@
+"""From a variant store (and the raw store's label images) to the arrays that a network learns from."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.errors import InputError, fault
+from tasks.learn import augment
+from tasks.learn.params import AugmentParams, LearnParams
+from tasks.store import open_array, read_attributes
+
+Floats = NDArray[np.float32]
+Classes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tiles ready for a network, in the order of `ids`: views (n, 3, y, x) float32 in [0, 1]; truth int64 class
+    indices, (n,) of a classification or (n, y, x) of a segmentation."""
+
+    ids: tuple[str, ...]
+    views: Floats
+    truth: Classes
+
+    def pick(self, rows: Sequence[int]) -> "Examples":
+        """The tiles at `rows`, copied out of what may be a memory map."""
+        chosen = list(rows)
+        return Examples(tuple(self.ids[i] for i in chosen), self.views[chosen], self.truth[chosen])
+
+
+def read_table(views: Path, params: LearnParams) -> pd.DataFrame:
+    """The usable rows of the store's `tiles.parquet`, sorted by tile id: those with a label or a mask.
+
+    Raises `InputError` where a label is not a class of the params, a group lies in more than one split or fold,
+    tiles are not square, or nothing is left.
+    """
+    table: pd.DataFrame = pq.read_table(views / "tiles.parquet").to_pandas().sort_values("tile_id", kind="stable")
+    known = table["label" if params.task == "classification" else "mask"] != ""
+    table = table[known].reset_index(drop=True)
+    where = views / "tiles.parquet"
+    if table.empty:
+        raise InputError(fault(where, "has no labelled tile", "some", "give labels or masks in the manifest"))
+    strange = sorted(set(table["label"]) - set(params.classes)) if params.task == "classification" else []
+    if strange:
+        raise InputError(fault(where, f"label {strange[0]}", f"one of {', '.join(params.classes)}", "mend the params"))
+    places = table[["group", "split", "fold"]].drop_duplicates()
+    torn = sorted(places.loc[places["group"].duplicated(), "group"])
+    if torn:
+        wrong = f"group {torn[0]} is in several splits or folds"
+        raise InputError(fault(where, wrong, "whole groups", "ingest again"))
+    if (table["height_px"] != table["width_px"]).any():
+        raise InputError(fault(where, "has tiles that are not square", "square tiles", "ingest with square tiles"))
+    return table
+
+
+def folds_of(table: pd.DataFrame) -> tuple[int, ...]:
+    """The folds among the training tiles; `InputError` for fewer than two."""
+    folds = tuple(sorted(int(f) for f in set(table.loc[table["split"] == "train", "fold"])))
+    if len(folds) < 2:
+        wrong = f"{len(folds)} folds of labelled training tiles"
+        raise InputError(fault("tiles.parquet", wrong, "two or more", "ingest more groups or folds"))
+    return folds
+
+
+def roles(table: pd.DataFrame, fold: int) -> dict[str, list[int]]:
+    """Row numbers of `table` per role for the model of `fold`: train, validation, test."""
+    training, own = table["split"] == "train", table["fold"] == fold
+    masks = {"train": training & ~own, "validation": training & own, "test": table["split"] == "test"}
+    return {role: [int(i) for i in np.flatnonzero(mask)] for role, mask in masks.items()}
+
+
+def resize_views(views: Floats, side_px: int) -> Floats:
+    """(n, c, y, x) resized to (n, c, side, side) by exact area average (PyTorch's adaptive average pooling)."""
+    if views.shape[-1] == views.shape[-2] == side_px:
+        return views
+    out: Floats = functional.adaptive_avg_pool2d(torch.from_numpy(views), side_px).numpy()
+    return out
+
+
+def resize_masks(masks: Classes, side_px: int, classes: int) -> Classes:
+    """(n, y, x) class indices resized to the class with most area in each new pixel; ties go to the lower index."""
+    if masks.shape[-1] == masks.shape[-2] == side_px:
+        return masks
+    parts = np.stack([masks == k for k in range(classes)], axis=1).astype(np.float32)
+    return np.asarray(resize_views(parts, side_px).argmax(axis=1), dtype=np.int64)
+
+
+def read_view(views: Path, row: Any, scale: float) -> Floats:
+    """One tile's display RGB (3, y, x) float32 in [0, 1], at its stored size."""
+    if row.index >= 0:
+        stored = open_array(views / "view")[row.index]
+    else:
+        stored = open_array(views / "frames" / row.item / "0")[:, *_window(row)]
+    return (np.asarray(stored).astype(np.float64) * scale).astype(np.float32)
+
+
+def read_mask(raw: Path, row: Any) -> Classes:
+    """One tile's mask (y, x) int64 from the label image of its item in the raw store."""
+    return np.asarray(open_array(raw / row.mask / "0")[_window(row)]).astype(np.int64)
+
+
+def _window(row: Any) -> tuple[slice, slice]:
+    return slice(row.y_px, row.y_px + row.height_px), slice(row.x_px, row.x_px + row.width_px)
+
+
+def _cached(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Floats]]) -> Floats:
+    """A read-only memory map at `path`, filled tile by tile under another name first."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(handle)
+        array = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)  # type: ignore[no-untyped-call]
+        for i, row in enumerate(rows()):
+            array[i] = row
+        array.flush()
+        Path(name).replace(path)
+    views: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
+    return views
+
+
+def load(views: Path, raw: Path | None, table: pd.DataFrame, params: LearnParams, cache: Path) -> Examples:
+    """All tiles of `table` at the network's size; views are a memory map at `cache`, made where not there.
+
+    `raw` holds the masks of a segmentation. Raises `InputError` where a mask holds a value without a class.
+    """
+    scale = float(read_attributes(views)["scale"])
+    rows = list(table.itertuples(index=False))
+
+    def resized() -> Iterable[Floats]:
+        return (resize_views(read_view(views, row, scale)[None], params.input_px)[0] for row in rows)
+
+    shape = (len(rows), 3, params.input_px, params.input_px)
+    truth = _labels(table, params) if raw is None else _masks(raw, rows, params)
+    return Examples(tuple(table["tile_id"]), _cached(cache, shape, resized), truth)
+
+
+def _labels(table: pd.DataFrame, params: LearnParams) -> Classes:
+    return np.array([params.classes.index(label) for label in table["label"]], dtype=np.int64)
+
+
+def _masks(raw: Path, rows: Sequence[Any], params: LearnParams) -> Classes:
+    out = np.empty((len(rows), params.input_px, params.input_px), dtype=np.int64)
+    for i, row in enumerate(rows):
+        mask = read_mask(raw, row)
+        if int(mask.max()) >= len(params.classes):
+            wrong = f"mask value {int(mask.max())} in {row.tile_id}"
+            raise InputError(fault(raw / row.mask, wrong, f"below {len(params.classes)}", "name its class in params"))
+        out[i] = resize_masks(mask[None], params.input_px, len(params.classes))[0]
+    return out
+
+
+def channel_statistics(views: Floats) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel over all tiles and pixels of (n, c, y, x), in float64."""
+    sums = np.stack([v.astype(np.float64).sum(axis=(1, 2)) for v in views]).sum(axis=0)
+    squares = np.stack([(v.astype(np.float64) ** 2).sum(axis=(1, 2)) for v in views]).sum(axis=0)
+    count = views.shape[0] * views.shape[2] * views.shape[3]
+    mean = sums / count
+    sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return [float(m) for m in mean], [float(s) for s in sd]
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A `tasks.learn.train.Source`: examples, augmented per (seed, tile, epoch)."""
+
+    examples: Examples
+    params: AugmentParams
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.examples.ids)
+
+    def batch(self, indices: Classes, epoch: int) -> tuple[Tensor, Tensor]:
+        """Views and truth of the tiles at `indices`, each under its own augmentation of `epoch`."""
+        e = self.examples
+        drawn = [augment.draw(self.params, self.seed, e.ids[i], epoch) for i in indices]
+        views = [augment.light(augment.turn(e.views[i], a), a) for i, a in zip(indices, drawn, strict=True)]
+        spatial = e.truth.ndim > 1
+        truth = [augment.turn(e.truth[i], a) if spatial else e.truth[i] for i, a in zip(indices, drawn, strict=True)]
+        return torch.from_numpy(np.stack(views)), torch.from_numpy(np.stack(truth))

@@ -1,0 +1,74 @@
+"""Networks by name. All take views (n, 3, y, x) float32 in [0, 1] and give logits, class axis second.
+
+A network carries its own input standardisation as buffers, so that weights alone say what it computes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
+from monai.networks.nets.resnet import ResNet
+from torch import Tensor, nn
+
+from tasks.learn.determinism import seeded
+from tasks.learn.params import ResNet18Params, UNetPlusPlusParams
+
+CHANNELS = 3
+
+
+class Standardised(nn.Module):
+    """`network` on views whose channels are shifted and scaled by the buffers `mean` and `sd` (1, c, 1, 1)."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, network: nn.Module, channels: int = CHANNELS) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("sd", torch.ones(1, channels, 1, 1))
+
+    def measure(self, mean: Sequence[float], sd: Sequence[float]) -> None:
+        """Set the standardisation from a training set's channel means and standard deviations.
+
+        A channel without variation is only shifted.
+        """
+        self.mean.copy_(torch.tensor(mean, dtype=torch.float32).view_as(self.mean))
+        self.sd.copy_(torch.tensor([s if s > 0 else 1.0 for s in sd], dtype=torch.float32).view_as(self.sd))
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Logits of `views`; of a network with several heads, the last one's."""
+        out = self.network((views - self.mean) / self.sd)
+        logits: Tensor = out[-1] if isinstance(out, list) else out
+        return logits
+
+
+def _resnet18(params: ResNet18Params, classes: int) -> nn.Module:
+    """With 64..512 planes and 9 classes: 11,181,129 weights, the "approximately 11.2 million" of thesis A, 3.2.3."""
+    return ResNet(
+        "basic",
+        [2, 2, 2, 2],
+        list(params.inplanes),
+        spatial_dims=2,
+        n_input_channels=CHANNELS,
+        conv1_t_size=7,
+        conv1_t_stride=2,
+        num_classes=classes,
+        bias_downsample=False,
+    )
+
+
+def _unet_plus_plus(params: UNetPlusPlusParams, classes: int) -> nn.Module:
+    return BasicUNetPlusPlus(spatial_dims=2, in_channels=CHANNELS, out_channels=classes, features=params.features)
+
+
+def build(architecture: ResNet18Params | UNetPlusPlusParams, classes: int, seed: int) -> Standardised:
+    """The network that `architecture` names, with initial weights that depend on `seed` alone.
+
+    Logits are (n, classes) for a classifier and (n, classes, y, x) for a segmenter, whose sides must be
+    multiples of 16. Torch's global generator is left as it was.
+    """
+    with seeded(seed):
+        if isinstance(architecture, ResNet18Params):
+            return Standardised(_resnet18(architecture, classes))
+        return Standardised(_unet_plus_plus(architecture, classes))

@@ -1,0 +1,89 @@
+"""How one fold's model does on the tiles that it was not trained on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from torch import nn
+
+from tasks.learn import metrics
+from tasks.learn.data import Examples
+from tasks.learn.params import LearnParams, foreground
+from tasks.learn.predict import BATCH, probabilities
+
+SCORED = ("validation", "test")
+Counts = NDArray[np.int64]
+
+
+def tile_counts(model: nn.Module, tiles: Examples, params: LearnParams) -> tuple[Counts, NDArray[np.float32]]:
+    """Per tile the confusion counts (n, k, k), and the mean probabilities (n, k) over the tile's pixels.
+
+    Segmentations are counted at the network's resolution. Memory is that of one batch.
+    """
+    k = len(params.classes)
+    counts = np.zeros((len(tiles.ids), k, k), dtype=np.int64)
+    mean = np.zeros((len(tiles.ids), k), dtype=np.float32)
+    for start in range(0, len(tiles.ids), BATCH):
+        p = probabilities(model, tiles.views[start : start + BATCH])
+        for i, (one, truth) in enumerate(zip(p, tiles.truth[start : start + BATCH], strict=True), start):
+            counts[i] = metrics.confusion(truth, one.argmax(axis=0), k)
+            mean[i] = one.reshape(k, -1).mean(axis=1)
+    return counts, mean
+
+
+def headline(counts: Counts, params: LearnParams) -> dict[str, metrics.Value]:
+    """The few numbers of one fold and role, from counts (n, k, k), with the baseline of no learning beside them.
+
+    Classification: accuracy, balanced accuracy, mean F1 and the majority class's accuracy. Segmentation: IoU and
+    Dice over all pixels, their means over tiles (both sides empty: 1), and the IoU of naming a class everywhere;
+    each a mean over the foreground classes.
+    """
+    total = counts.sum(axis=0)
+    if params.task == "classification":
+        f1 = [v for c in metrics.per_class(total, params.classes).values() if (v := c["f1"]) is not None]
+        return {
+            "accuracy": metrics.accuracy(total),
+            "balanced_accuracy": metrics.balanced_accuracy(total),
+            "f1_mean": float(np.mean(f1)) if f1 else None,
+            "accuracy_of_majority": metrics.majority(total),
+        }
+    return _overlap(counts, total, foreground(params.task, params.classes))
+
+
+def _overlap(counts: Counts, total: Counts, classes: Sequence[int]) -> dict[str, metrics.Value]:
+    pooled = [metrics.counts_of(total, c) for c in classes]
+    tiles = [metrics.counts_of(one, c) for one in counts for c in classes]
+    area = float(total.sum())
+    if not tiles or not area:
+        return dict.fromkeys(("iou", "dice", "iou_tile_mean", "dice_tile_mean", "iou_of_everywhere"))
+    return {
+        "iou": float(np.mean([metrics.iou(*c) for c in pooled])),
+        "dice": float(np.mean([metrics.dice(*c) for c in pooled])),
+        "iou_tile_mean": float(np.mean([metrics.iou(*c) for c in tiles])),
+        "dice_tile_mean": float(np.mean([metrics.dice(*c) for c in tiles])),
+        "iou_of_everywhere": float(np.mean([(hit + miss) / area for hit, _, miss in pooled])),
+    }
+
+
+def main_metric(params: LearnParams) -> str:
+    """The name of the one number that stands for a task."""
+    return "accuracy" if params.task == "classification" else "iou"
+
+
+def prediction_table(
+    parts: Mapping[str, tuple[Examples, Counts, NDArray[np.float32]]], params: LearnParams
+) -> pa.Table:
+    """One row a scored tile: `tile_id`, `role`, then per class `probability_<c>` (mean over the tile) and the
+    counts `hit_<c>`, `false_alarm_<c>`, `miss_<c>` (tiles, or pixels at the network's resolution)."""
+    columns: dict[str, list[Any]] = {"tile_id": [], "role": []}
+    for role, (tiles, counts, mean) in parts.items():
+        for tile, matrix, p in zip(tiles.ids, counts, mean, strict=True):
+            columns["tile_id"].append(tile)
+            columns["role"].append(role)
+            for k, name in enumerate(params.classes):
+                columns.setdefault(f"probability_{name}", []).append(float(p[k]))
+                for what, value in zip(("hit", "false_alarm", "miss"), metrics.counts_of(matrix, k), strict=True):
+                    columns.setdefault(f"{what}_{name}", []).append(value)
+    return pa.table(columns)

@@ -1,0 +1,97 @@
+"""One training loop for all task models: fixed epochs of Adam, resumable after any epoch, bit for bit.
+
+There is no early stopping and no choice of the best epoch: validation tiles are only ever looked at.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tasks import rng
+from tasks.errors import LineageError, fault
+from tasks.learn import checkpoint
+from tasks.learn.determinism import one_thread
+from tasks.learn.params import TrainParams
+
+Row = tuple[int, str, float]
+"""(epochs done, metric, value)."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Observe = Callable[[nn.Module, int], Sequence[tuple[str, float]]]
+
+
+class Source(Protocol):
+    """Training tiles: how many, and a batch of them as the network shall see it in an epoch."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: NDArray[np.int64], epoch: int) -> tuple[Tensor, Tensor]:
+        """Views (n, c, y, x) float32 and truth, of the tiles `indices`; depends on nothing but its arguments."""
+        ...
+
+
+def batches(count: int, batch_tiles: int, seed: int, name: str, epoch: int) -> Iterator[NDArray[np.int64]]:
+    """A shuffle of `range(count)` in as few batches as fit, of sizes that differ by at most one.
+
+    Even sizes spare batch norm a last batch of one. Keyed by (seed, name, epoch).
+    """
+    order = rng.generator(seed, name, f"order in epoch {epoch}").permutation(count).astype(np.int64)
+    yield from np.array_split(order, -(-count // batch_tiles))
+
+
+def _epoch(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    source: Source,
+    loss: Loss,
+    order: Iterable[NDArray[np.int64]],
+    epoch: int,
+) -> float:
+    """One pass over the source in the batches of `order`; returns the mean loss over its tiles."""
+    model.train()
+    total = 0.0
+    for indices in order:
+        views, truth = source.batch(indices, epoch)
+        optimiser.zero_grad(set_to_none=True)
+        value = loss(model(views), truth)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total += float(value.detach()) * len(indices)
+    return total / len(source)
+
+
+def fit(
+    model: nn.Module,
+    source: Source,
+    loss: Loss,
+    params: TrainParams,
+    name: str,
+    place: Path,
+    observe: Observe | None = None,
+) -> tuple[Row, ...]:
+    """Train `model` in place, from the checkpoint in `place` where there is one; returns the history.
+
+    `name` keys the order of batches and is checked on resuming. `observe(model, epochs done)` gives further
+    rows after each epoch. History holds `train_loss` per epoch and what `observe` gave. On the same machine kind
+    a training killed after any epoch and resumed ends in the same bits. Raises `LineageError` for a checkpoint
+    of another training.
+    """
+    with one_thread():
+        optimiser = torch.optim.Adam(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
+        mark = {"name": name, "params": params.model_dump(mode="json")}
+        done, facts = checkpoint.resume(place, model, optimiser)
+        if done and facts["mark"] != mark:
+            raise LineageError(fault(place, f"a checkpoint of {facts['mark']}", mark, "delete that folder"))
+        history: list[Row] = [(int(s), str(m), float(v)) for s, m, v in facts.get("history", [])]
+        for epoch in range(done, params.epochs):
+            order = batches(len(source), params.batch_tiles, params.seed, name, epoch)
+            value = _epoch(model, optimiser, source, loss, order, epoch)
+            history.append((epoch + 1, "train_loss", value))
+            history += [(epoch + 1, m, v) for m, v in (observe(model, epoch + 1) if observe else ())]
+            checkpoint.save(place, model, optimiser, epoch + 1, {"mark": mark, "history": history})
+    return tuple(history)
