@@ -54,9 +54,11 @@ def finish(job: Job) -> Record:
 
 
 def _kind(raw: Path) -> str:
-    kind = str(store.read_attributes(raw).get("kind"))
-    if kind not in ("crops", "frames"):
-        raise InputError(fault(raw, f"a store of {kind}", "a raw store of crops or frames", "name one with mosaics"))
+    attributes = store.read_attributes(raw)
+    kind = str(attributes.get("kind"))
+    if kind not in ("crops", "frames") or "variant" in attributes:
+        wrong = f"views of {attributes['variant']!r}" if "variant" in attributes else f"a store of {kind}"
+        raise InputError(fault(raw, wrong, "a raw store of crops or frames", "name one with mosaics"))
     return kind
 
 
