@@ -34,7 +34,7 @@ PARAMS = {
             "data/models/cells": {"": "learn.cells"},
             "data/models/{name}": {"": "train.{name}"},
             "data/synthetic/{corpus}.zarr": {"": "synthesise"},
-        }
+        },
     },
 }
 SLIDES = ("s0", "s1")
@@ -75,6 +75,9 @@ def plant_tissue(data: Path) -> None:
     out = data / "synthetic" / "tissue.zarr"
     used = [artefact(role, path, out) for role, path in (("autoencoder", auto), ("denoiser", noise), ("masks", raw))]
     seal(out, "synthesise", used, PARAMS["synthesise"], _synthetic_store)
+    banked = data / "synthetic" / "banked.zarr"
+    used = [artefact(role, path, banked) for role, path in (("autoencoder", auto), ("denoiser", noise))]
+    seal(banked, "synthesise", used, PARAMS["synthesise"], _synthetic_store)
 
 
 def plant_cells(data: Path) -> None:

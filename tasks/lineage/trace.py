@@ -134,7 +134,18 @@ def _inputs(path: Path, ids: Ids, recipe: Mapping[str, Any], base: Path) -> tupl
                 stories.append(tell(found, below, entry["role"], base))
         elif _concerns(path, ids, str(entry["path"])):
             stories.append(_leaf(found, entry, recipe, base))
-    return tuple(stories)
+    return (*stories, *_masks(path, ids, recipe, base))
+
+
+def _masks(path: Path, ids: Ids, recipe: Mapping[str, Any], base: Path) -> list[Story]:
+    """The tiles that the masks of samples were cut from, where a model carries the masks and no store is an input."""
+    used = [resolve(path, entry) for entry in recipe["inputs"] if entry["kind"] == "artefact"]
+    if contents.kind_of(path) != "samples" or any(contents.kind_of(u) == "tiles" for u in used):
+        return []
+    below = (resolve(u, e) for u in used for e in read(u)["inputs"] if e["kind"] == "artefact")
+    stores = sorted({place for place in below if contents.kind_of(place) == "tiles"})
+    wanted = ((place, parts_below(path, ids, place)) for place in stores)
+    return [tell(place, parts, "mask", base) for place, parts in wanted if parts]
 
 
 def parts_below(path: Path, ids: Ids, used: Path) -> Ids:
@@ -143,7 +154,8 @@ def parts_below(path: Path, ids: Ids, used: Path) -> Ids:
     if kinds == ("samples", "tiles") and ids is not None:
         rows = contents.samples(path)
         chosen = rows[rows["sample_id"].isin(ids)].to_dict("records")
-        return frozenset(t for row in chosen for t in contents.mask_tiles({str(k): v for k, v in row.items()}))
+        cut = {t for row in chosen for t in contents.mask_tiles({str(k): v for k, v in row.items()})}
+        return frozenset(cut & set(contents.tiles(used)["tile_id"]))
     if kinds == ("model", "tiles"):
         return frozenset(contents.tiles(path)["tile_id"]) & frozenset(contents.tiles(used)["tile_id"])
     if kinds == ("tiles", "tiles"):
@@ -166,8 +178,9 @@ def _concerns(path: Path, ids: Ids, name: str) -> bool:
     if ids is None or contents.kind_of(path) != "tiles":
         return True
     rows = contents.tiles(path)
-    others = set(rows["source"]) - set(rows[rows["tile_id"].isin(ids)]["source"])
-    return Path(name).name not in {Path(o).name for o in others}
+    names = rows["source"].map(lambda source: Path(source).name)
+    mine = set(names[rows["tile_id"].isin(ids)])
+    return Path(name).name not in set(names) - mine
 
 
 def _leaf(found: Path, entry: Mapping[str, Any], recipe: Mapping[str, Any], base: Path) -> Story:

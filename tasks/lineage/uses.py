@@ -64,11 +64,18 @@ def _artefacts(path: Path) -> list[Path]:
     return [resolve(path, entry) for entry in read(path)["inputs"] if entry["kind"] == "artefact"]
 
 
+def _reach(path: Path) -> list[Path]:
+    """The inputs of the output at `path`; for samples, whose masks may come out of a model, its inputs' too."""
+    near = _artefacts(path)
+    far = [i for n in near for i in _artefacts(n)] if contents.kind_of(path) == "samples" else []
+    return list(dict.fromkeys(near + far))
+
+
 def judge(path: Path, source: Path, touched: Mapping[Path, Use], base: Path) -> Use | None:
     """How the output at `path` is touched by `source`, given how its inputs are; None where it is not."""
     recipe = read(path)
     direct = [e for e in recipe["inputs"] if e["kind"] != "artefact" and resolve(path, e) == source]
-    reached = [touched[i] for i in _artefacts(path) if i in touched]
+    reached = [touched[i] for i in _reach(path) if i in touched]
     inside = source.is_relative_to(path)
     if not (direct or reached or inside):
         return None
@@ -112,7 +119,7 @@ def _model(path: Path, direct: bool, reached: Sequence[Use]) -> tuple[bool, tupl
 def _tiles(path: Path, name: str | None, reached: Sequence[Use], base: Path) -> tuple[bool, tuple[str, ...]]:
     """Tiles of touched source files, or tiles of the same ids as in a touched store."""
     rows = contents.tiles(path)
-    names = {name} if name else set()
+    names = {s for s in rows["source"] if Path(s).name == name} or {name} if name else set()
     tiles: set[str] = set()
     for use in reached:
         names |= _pictures(base / use.path, use.parts) if contents.kind_of(base / use.path) == "sources" else set()

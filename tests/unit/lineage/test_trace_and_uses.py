@@ -35,6 +35,13 @@ def test_a_sample_leads_to_its_mask_tile_and_slide(chain: Path) -> None:
     assert [f.path for f in below(masks, "sources").files] == ["s1.geojson", "s1.tif"]
 
 
+def test_a_mask_that_a_model_carried_leads_to_its_tile_too(chain: Path) -> None:
+    story = trace(chain / "synthetic/banked.zarr", "x1", chain.parent)
+    mask = below(story, "mask")
+    assert (mask.path, mask.parts) == ("data/raw/tissue.zarr", ("s1_0_1",))
+    assert [f.path for f in below(mask, "sources").files] == ["s1.geojson", "s1.tif"]
+
+
 def test_weights_lead_to_their_training_tiles_and_the_picture(chain: Path) -> None:
     denoiser = below(trace(chain / SYNTHETIC, "x0", chain.parent), "denoiser")
     assert denoiser.facts["tiles"] == {"labelled": 1, "unlabelled": 1}
@@ -99,7 +106,7 @@ def test_a_slide_takes_its_tiles_models_and_all_samples_with_it(chain: Path) -> 
     touched = found(chain, chain / "sources/tissue/s0.tif")
     assert list(touched) == [
         "data/sources/tissue", "data/raw/tissue.zarr", "data/models/autoencoder", "data/models/denoiser",
-        f"data/{SYNTHETIC}",
+        "data/synthetic/banked.zarr", f"data/{SYNTHETIC}",
     ]  # fmt: skip
     assert touched["data/raw/tissue.zarr"].parts == ("s0_0_0", "s0_0_1", "s0_1_0", "s0_1_1")
     assert touched["data/models/denoiser"].parts == ("s0_0_0", "s0_1_1")
@@ -110,9 +117,11 @@ def test_a_slide_takes_its_tiles_models_and_all_samples_with_it(chain: Path) -> 
 @pytest.mark.parametrize("name", ["s1.tif", "s1.geojson"])
 def test_a_slide_that_trained_nothing_touches_only_the_sample_with_its_mask(chain: Path, name: str) -> None:
     touched = found(chain, chain / "sources/tissue" / name)
-    assert list(touched) == ["data/sources/tissue", "data/raw/tissue.zarr", f"data/{SYNTHETIC}"]
-    assert not touched[f"data/{SYNTHETIC}"].whole
-    assert touched[f"data/{SYNTHETIC}"].parts == ("x1",)
+    corpora = ["data/synthetic/banked.zarr", f"data/{SYNTHETIC}"]
+    assert list(touched) == ["data/sources/tissue", "data/raw/tissue.zarr", *corpora]
+    for corpus in corpora:
+        assert not touched[corpus].whole
+        assert touched[corpus].parts == ("x1",)
 
 
 def test_a_users_file_is_found_by_its_path(chain: Path) -> None:
