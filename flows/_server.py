@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from prefect.logging.handlers import APILogHandler
+
 HOME = Path(".prefect")
 START_LIMIT_S = 90
 
@@ -92,5 +94,6 @@ def api_server() -> Iterator[str]:
     try:
         await_api(server, url)
         yield url
+        APILogHandler().flush()  # this process's last lines, while the server still listens
     finally:
         stop([server])

@@ -14,7 +14,6 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture, as_completed
-from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
@@ -68,8 +67,8 @@ def dvc_repro(stage: str, force: bool = False) -> float:
     raise StageFailed(stage, f"DVC's lock was held for {LOCK_TRIES} tries; is another dvc running here?")
 
 
-def side_by_side(graph: Graph, jobs: int) -> Iterator[tuple[str, PrefectFuture[float]]]:
-    """Run the stale stages, at most `jobs` at once, longest chain first; yields each as it ends.
+def side_by_side(graph: Graph, jobs: int) -> Iterator[tuple[str, float | StageFailed]]:
+    """Run the stale stages, at most `jobs` at once, longest chain first; yields each one's seconds or failure.
 
     What needs a failed stage is never started.
     """
@@ -84,9 +83,11 @@ def side_by_side(graph: Graph, jobs: int) -> Iterator[tuple[str, PrefectFuture[f
             return
         future = next(iter(as_completed(list(running))))
         name = running.pop(future)
-        if future.state.is_failed():
+        try:
+            yield name, future.result()
+        except StageFailed as error:
             failed.add(name)
-        yield name, future
+            yield name, error
 
 
 @flow(name="repro", task_runner=SIDE_BY_SIDE, persist_result=False)
@@ -98,15 +99,13 @@ def repro(targets: list[str] | None = None, jobs: int | None = None) -> list[str
     log = get_run_logger()
     graph = read_graph(targets or ())
     done, faults = list[str](), list[str]()
-    for name, future in side_by_side(graph, min(jobs or workers(), MOST_JOBS)):
-        try:
-            seconds = future.result()
-        except StageFailed as error:
-            faults.append(str(error))
-            log.error("%s failed\n%s", name, error.text)
-            continue
-        done.append(name)
-        log.info("[%d/%d] %s, %.1f s", len(done), len(graph.stale), name, seconds)
+    for name, result in side_by_side(graph, min(jobs or workers(), MOST_JOBS)):
+        if isinstance(result, StageFailed):
+            faults.append(str(result))
+            log.error("%s failed\n%s", name, result.text)
+        else:
+            done.append(name)
+            log.info("[%d/%d] %s, %.1f s", len(done), len(graph.stale), name, result)
     if faults:
         held = len(graph.stale) - len(done) - len(faults)
         raise GraphFailed("\n".join([*faults, f"{len(faults)} stages failed, {len(done)} done, {held} not started"]))
@@ -130,7 +129,4 @@ def repro_here(targets: list[str], jobs: int | None) -> list[str]:
     with api_server() as url:
         os.environ.update(environment(url))
         with temporary_settings({PREFECT_API_URL: url}):
-            try:
-                return repro(targets, jobs)
-            finally:
-                APILogHandler.flush()  # while the server still listens
+            return repro(targets, jobs)
