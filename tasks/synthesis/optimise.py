@@ -133,7 +133,8 @@ def _restore(run: Run, path: Path) -> None:
     except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         wrong = " ".join(str(error).split())[:200]
         raise StoreError(fault(path, wrong, "a checkpoint of this run", "remove it to train from the start")) from None
-    run.average = {name: value.clone() for name, value in _below(tensors, "average/").items()}
+    kept = _below(tensors, "average/")
+    run.average = {name: kept[name].clone() for name in run.average}
     run.step, run.running = int(state["step"]), float(state["running"])
     run.curve = [(int(step), float(value)) for step, value in state["curve"]]
 

@@ -119,6 +119,6 @@ def test_ddim_recovers_a_gaussian_from_its_exact_score():
         a = float(A_FINE[t])
         return math.sqrt(1 - a) * (z - math.sqrt(a) * mean) / (a * deviation**2 + 1 - a)
 
-    y = sample(np.zeros((1, 96, 96), np.float32), epsilon, ddim_steps(A_FINE, 250), (32, 32), 2, 1, "s", 16)
+    y = sample(np.zeros((1, 64, 64), np.float32), epsilon, ddim_steps(A_FINE, 250), (32, 32), 2, 1, "s", 16)
     assert abs(y.mean() - mean) < 0.02
     assert abs(y.std() - deviation) < 0.02
