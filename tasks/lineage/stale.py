@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 from tasks.errors import LineageError, ParamsError, fault
@@ -24,6 +25,8 @@ from tasks.params import load, section
 
 Sections = Mapping[str, Mapping[str, str]]
 MISSING = "nothing"
+SHORT = Repr()
+"""For messages of one readable line, whatever stands in a section."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ def check_params(path: Path, recipe: Mapping[str, Any], project: Project) -> Non
         if difference:
             where, old, new = difference
             dotted = ".".join(p for p in (key, where) if p) or "all"
-            wrong = f"made with params {dotted} = {old!r}"
-            expected = f"{new!r} of {project.params_file.name}#{name}"
+            wrong = f"made with params {dotted} = {SHORT.repr(old)}"
+            expected = f"{SHORT.repr(new)} of {project.params_file.name}#{name}"
             raise LineageError(fault(path / RECIPE, wrong, expected, mend(recipe)))
 
 
