@@ -1,0 +1,284 @@
+"""The `rawmill` command.
+
+Exit codes: 0 done · 1 a bug or a failed stage · 2 wrong usage or params · 3 bad input (what is good is done) ·
+4 lineage is broken · 5 storage failed · 130 interrupted (run again to go on).
+
+Heavy libraries are imported inside the commands, so that `--help` and a no-op `repro` take no time.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tasks.errors import InputError, ParamsError, RawmillError, fault
+
+if TYPE_CHECKING:
+    from flows._runtime import Step
+    from tasks.contracts import Record
+    from tasks.output import Job
+
+HERE = Path(__file__).resolve().parents[1]
+
+app = typer.Typer(
+    name="rawmill",
+    help="Raw sensor files into versioned datasets, faithful variants and audited synthetic corpora.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+ParamsFile = Annotated[
+    Path | None, typer.Option("--params", help="YAML file with the sections; ./params.yaml, else rawmill's own.")
+]
+Out = Annotated[Path, typer.Option("--out", help="The store to make; it must not exist, or be one of rawmill's.")]
+Calibration = Annotated[
+    Path | None, typer.Option(help="JSON with pattern, black level, … for mosaics that cannot carry them.")
+]
+Data = Annotated[Path, typer.Option(help="Folder that holds the outputs.")]
+
+
+def params_file(given: Path | None) -> Path:
+    """The YAML file that was named, or the one here, or the one that rawmill ships."""
+    here = Path("params.yaml")
+    return given or (here if here.is_file() else HERE / "params.yaml")
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """A result on stdout: JSON for scripts, else one `key  value` line each."""
+    if as_json:
+        print(json.dumps(result, indent=2, sort_keys=True))
+    else:
+        width = max(map(len, result), default=0)
+        print("\n".join(f"{key:<{width}}  {value}" for key, value in result.items()))
+
+
+def make(step: "Step", make_job: Callable[[], "Job"], as_json: bool) -> "Record":
+    """Carry a step out here and show what came of it."""
+    from flows._local import carry_out
+
+    began = time.monotonic()
+    record = carry_out(step, make_job)
+    facts = {"path": str(record.path), "root": record.root, "recipe": record.recipe}
+    show({**facts, "seconds": round(time.monotonic() - began, 2), **record.metrics}, as_json)
+    return record
+
+
+@app.command(
+    epilog="Examples:  rawmill repro  ·  rawmill repro develop@microscopy-bi,s,me  ·  rawmill repro -j 1 report"
+)
+def repro(
+    stages: Annotated[list[str] | None, typer.Argument(help="Stages of dvc.yaml; all where none is named.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Stages side by side; the cores.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the DVC pipeline here up to date, independent stages side by side."""
+    if not Path("dvc.yaml").is_file():
+        raise ParamsError(fault(Path.cwd(), "no dvc.yaml", "a rawmill project", "change into the project's folder"))
+    from dvc.exceptions import DvcException
+
+    from flows._graph import read_graph
+    from flows.repro import GraphFailed, repro_here
+
+    began = time.monotonic()
+    try:
+        done = repro_here(stages or [], jobs)
+    except GraphFailed as error:
+        raise RawmillError(str(error)) from None
+    except DvcException as error:
+        raise ParamsError(fault("dvc.yaml", str(error), f"stages such as {_some(read_graph())}", "mend it")) from None
+    seconds = round(time.monotonic() - began, 2)
+    show({"stages": len(done), "seconds": seconds, "state": "up to date"}, as_json)
+
+
+def _some(graph: Any) -> str:
+    return ", ".join(sorted(graph.needs)[:3])
+
+
+@app.command(
+    epilog="Examples:  rawmill ingest *.svs --out s.zarr  ·  rawmill ingest a.tif --calibration cam.json --out a.zarr"
+)
+def ingest(
+    files: Annotated[list[Path], typer.Argument(help="Camera raw, Bayer TIFF or slides; masks of the same stem.")],
+    out: Out,
+    calibration: Calibration = None,
+    params: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decode files as they were into a verified raw store. Bad files are named, the others are done."""
+    from tasks.ingest import step
+    from tasks.ingest.params import IngestParams
+    from tasks.params import load
+
+    section = load(params_file(params), "ingest.files", IngestParams)
+    make(step, lambda: step.prepare_files(files, out, section, calibration), as_json)
+
+
+@app.command(epilog="Examples:  rawmill develop raw.zarr --variant bi,u,ga --out v.zarr  ·  rawmill develop a.dng …")
+def develop(
+    source: Annotated[Path, typer.Argument(help="A raw store, or a file to ingest first.")],
+    variant: Annotated[str, typer.Option(help="A name under develop.variants of the params.")],
+    out: Out,
+    calibration: Calibration = None,
+    params: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Develop mosaics to display RGB by one static data model."""
+    from tasks.ingest import step as ingest_step
+    from tasks.ingest.params import IngestParams
+    from tasks.isp import step
+    from tasks.isp.params import Common, load_variant
+    from tasks.params import load
+
+    file = params_file(params)
+    common, chain = load(file, "develop.common", Common), load_variant(file, variant)
+    raw = source
+    if not source.is_dir():
+        raw = out.with_name(f"{out.stem}-raw.zarr")
+        from flows._local import carry_out
+
+        section = load(file, "ingest.files", IngestParams)
+        carry_out(ingest_step, lambda: ingest_step.prepare_files([source], raw, section, calibration))
+    repair = f"rawmill develop {raw.name} --variant {variant} --out {out.name}"
+    make(step, lambda: step.prepare(raw, out, variant, chain, common, repair), as_json)
+
+
+@app.command(epilog="Examples:  rawmill synthesize --model data/models --size 512x768 --seed 7 --out big.zarr")
+def synthesize(
+    model: Annotated[Path, typer.Option(help="Folder with `autoencoder` and `denoiser`.")],
+    out: Out,
+    size: Annotated[str, typer.Option(help="Height x width in px.")] = "256x256",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    count: Annotated[int, typer.Option(min=1, help="How many samples.")] = 1,
+    mask: Annotated[Path | None, typer.Option(help="PNG of class indices to follow; sets the size.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="w of classifier-free guidance; 0 is conditional only.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps.")] = None,
+    params: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sample labelled images of any size by random patch diffusion."""
+    from tasks.params import parse, section
+    from tasks.synthesis import step
+    from tasks.synthesis.params import SynthesiseParams
+
+    file = params_file(params)
+    values = {**section(file, "synthesise"), "seed": seed, "count": count, "sizes_px": [parse_size(size)]}
+    asked = {"guidance": guidance, "steps": steps}
+    values["sampler"] = {**values["sampler"], **{k: v for k, v in asked.items() if v is not None}}
+    section_params = parse(SynthesiseParams, values, f"{file}#synthesise")
+    make(step, lambda: step.prepare(model, out, section_params, out.stem, mask), as_json)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) of `HxW`. Raises `ParamsError`."""
+    height, cross, width = text.lower().partition("x")
+    if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise ParamsError(fault("--size", repr(text), "HEIGHTxWIDTH in px such as 512x768", "write it so"))
+    return int(height), int(width)
+
+
+@app.command(epilog="Examples:  rawmill audit  ·  rawmill audit data/synthetic/tissue.zarr --json")
+def audit(
+    path: Annotated[Path | None, typer.Argument(help="An output; all below --data where none is named.")] = None,
+    data: Data = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Walk outputs back to their source files and check every digest on the way."""
+    from tasks.lineage import audit as audits
+
+    began = time.monotonic()
+    result = audits.audit_all(data, project_here()) if path is None else audits.audit(path, project_here())
+    if as_json:
+        show(result.document(), as_json)
+    else:
+        outputs = sum(node.kind == "output" for node in result.nodes)
+        facts = {"outputs": outputs, "files": result.files, "bytes": result.bytes, "edges": len(result.edges)}
+        show({**facts, "seconds": round(time.monotonic() - began, 2), "state": "every digest holds"}, as_json)
+
+
+def project_here() -> Any:
+    """The project in this folder, whose params and code outputs must agree with; None outside one."""
+    from tasks.lineage.params import AuditParams
+    from tasks.lineage.stale import Project
+    from tasks.params import load
+
+    file = Path("params.yaml")
+    if not (file.is_file() and Path("dvc.yaml").is_file()):
+        return None
+    section = load(file, "audit", AuditParams)
+    return Project(file, section.sections, section.check_code)
+
+
+@app.command(epilog="Examples:  rawmill trace data/synthetic/tissue.zarr#s00000  ·  rawmill trace raw.zarr#TILE --json")
+def trace(
+    sample: Annotated[str, typer.Argument(metavar="PATH#ID", help="A store and the id of a sample or tile in it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell where one image comes from: its files with their proof, weights, training tiles, source files."""
+    from tasks.lineage import trace as traces
+
+    path, mark, name = sample.rpartition("#")
+    if not (mark and path and name):
+        raise InputError(fault(sample, "no id", "PATH#ID", "name one sample, e.g. data/synthetic/tissue.zarr#s00000"))
+    story = traces.trace(Path(path), name)
+    if as_json:
+        show(story.document(), as_json)
+    else:
+        print("\n".join(traces.lines(story)))
+
+
+@app.command(epilog="Examples:  rawmill uses data/sources/slides/slide1.tif")
+def uses(
+    source: Annotated[Path, typer.Argument(help="A source file.")], data: Data = Path("data"), as_json: AsJson = False
+) -> None:
+    """List all that was made from a source file: what must go when it is withdrawn."""
+    from tasks.lineage.uses import uses as find
+
+    found = find(source, data)
+    if as_json:
+        print(json.dumps([use.document() for use in found], indent=2, sort_keys=True))
+    else:
+        for use in found:
+            print(f"{use.path}  {'all of it' if use.whole else f'{len(use.parts)} parts'}")
+
+
+@app.command(epilog="Examples:  rawmill report  ·  rawmill report --data data --out page")
+def report(
+    out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("data/reports/html"),
+    data: Data = Path("data"),
+    params: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the HTML report over the outputs below --data."""
+    from tasks.params import load
+    from tasks.report import step
+    from tasks.report.params import ReportParams
+
+    section = load(params_file(params), "report", ReportParams)
+    make(step, lambda: step.prepare(data, out, section), as_json)
+
+
+def main() -> None:
+    """Run the command; errors that a user can act on are one line each on stderr, with an exit code."""
+    try:
+        app()
+    except RawmillError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except SystemExit as end:
+        if end.code == 130:
+            print("interrupted; run it again to go on where it stopped", file=sys.stderr)
+        raise
+
+
+if __name__ == "__main__":
+    main()
