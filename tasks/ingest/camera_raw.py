@@ -12,6 +12,7 @@ from typing import get_args
 
 import numpy as np
 import rawpy
+from numpy.typing import NDArray
 
 from tasks.contracts import Calibration, Pattern, Triple
 from tasks.ingest import dng
@@ -58,14 +59,13 @@ def decode(path: Path, is_dng: bool, calibration: Calibration | None, most_pixel
                 path, f"the colour pattern {pattern}", f"{calibration.pattern} as calibration.json says", remedy
             )
         pixels = np.array(raw.raw_image_visible, np.uint16)
-        found = calibration or (_from_tags if tags else _from_libraw)(path, raw, pattern, pixels, tags)
-    return Mosaic(pixels, found)
+        if calibration is None:
+            calibration = _from_tags(path, pattern, pixels, tags) if tags else _from_libraw(path, raw, pattern, pixels)
+    return Mosaic(pixels, calibration)
 
 
-def _from_tags(
-    path: Path, raw: rawpy.RawPy, pattern: Pattern, pixels: np.ndarray, tags: dng.DngTags | None
-) -> Calibration:
-    assert tags is not None
+def _from_tags(path: Path, pattern: Pattern, pixels: NDArray[np.uint16], tags: dng.DngTags) -> Calibration:
+    """From a DNG's own tags. Raises `BadFile` where they do not say enough to develop it."""
     if tags.white_balance is None:
         raise BadFile(path, "no white balance (AsShotNeutral)", "one in the file", dng.GIVE)
     if tags.colour_matrix is None:
@@ -84,7 +84,7 @@ def _from_tags(
     )
 
 
-def _from_libraw(path: Path, raw: rawpy.RawPy, pattern: Pattern, pixels: np.ndarray, _tags: object) -> Calibration:
+def _from_libraw(path: Path, raw: rawpy.RawPy, pattern: Pattern, pixels: NDArray[np.uint16]) -> Calibration:
     """For formats whose tags only LibRaw knows."""
     sites = raw.raw_colors_visible[:2, :2].ravel()
     black = np.asarray(raw.black_level_per_channel, float)[sites]

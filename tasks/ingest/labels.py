@@ -28,10 +28,10 @@ def opened(path: Path, shape: tuple[int, int], classes: tuple[str, ...], params:
     form = format_of(path)
     if form == "json":
         found = [(index_of(p.name, path, classes, params), p) for p in polygons.read_polygons(path)]
-        yield lambda rows, columns: polygons.paint(found, rows, columns)
+        yield lambda y, x: polygons.paint(found, y, x)
     elif form == "png":
         whole = _png(path, shape, params.most_frame_pixels)
-        yield _named(path, classes, params, lambda rows, columns: whole[rows, columns])
+        yield _named(path, classes, params, lambda y, x: whole[y, x])
     elif form == "tiff":
         with tiff.opened(path) as tif:
             page = tiff.first_page(tif, path)
@@ -39,8 +39,7 @@ def opened(path: Path, shape: tuple[int, int], classes: tuple[str, ...], params:
                 raise BadFile(path, f"{page.samplesperpixel} channels of {page.dtype}", RASTER, "export it again")
             _same_size(path, (page.imagelength, page.imagewidth), shape)
             tiff.check_page(page, path, params.most_frame_pixels)
-            read = lambda rows, columns: tiff.read_window(page, path, rows, columns)[..., 0]  # noqa: E731
-            yield _named(path, classes, params, read)
+            yield _named(path, classes, params, lambda y, x: tiff.read_window(page, path, y, x)[..., 0])
     else:
         raise BadFile(path, f"a {form} file", "PNG, TIFF or GeoJSON", "export the labels again")
 
@@ -59,7 +58,7 @@ def _named(
 
     def named(rows: slice, columns: slice) -> NDArray[np.uint8]:
         values = read(rows, columns)
-        indices = table[values]
+        indices: NDArray[np.int16] = table[values]
         if indices.min(initial=0) < 0:
             foreign = int(values[indices < 0].min())
             expected = f"0 to {len(params.source_classes)}"

@@ -150,7 +150,8 @@ def _write_tissue(here: Path, shape: tuple[int, int], pixel_size_um: float, leve
 
     def enlarged(window: store.Window) -> store.Array:
         rows, columns = (np.arange(w.start, w.stop) >> level for w in window)
-        return small[np.ix_(rows, columns)]
+        values: store.Array = small[np.ix_(rows, columns)]
+        return values
 
     store.write_image(here / "labels" / TISSUE, enlarged)
     return _reader(here / "labels" / TISSUE)
