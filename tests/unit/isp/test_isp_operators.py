@@ -283,3 +283,15 @@ def test_operators_are_pure(camera: Camera, name: str) -> None:
     assert result.dtype == np.float32
     assert result.shape[-2:] == (26 - 2 * operator.halo_px, 28 - 2 * operator.halo_px)
     assert result.ndim == (2 if operator.domain == "mosaic" else 3)
+
+
+def test_menon_takes_the_row_where_both_directions_are_even(camera: Camera) -> None:
+    """A pattern that changes sign under transposition is equally uneven both ways; red lies on its diagonal."""
+    steps = np.random.default_rng(10).integers(-64, 65, (36, 36))
+    mosaic = (0.5 + (steps - steps.T) / 1024).astype(np.float32)
+    y = x = 18
+    green = OPERATORS["menon"](refine=False).apply(mosaic, Place(camera()))[1, y - 8, x - 8]
+    row = (mosaic[y, x - 1] + mosaic[y, x + 1]) / 2 + (2 * mosaic[y, x] - mosaic[y, x - 2] - mosaic[y, x + 2]) / 4
+    column = (mosaic[y - 1, x] + mosaic[y + 1, x]) / 2 + (2 * mosaic[y, x] - mosaic[y - 2, x] - mosaic[y + 2, x]) / 4
+    assert row != column
+    assert green == row
