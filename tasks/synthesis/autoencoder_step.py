@@ -34,7 +34,7 @@ def prepare(raw: Path, out: Path, params: AutoencoderParams) -> Job:
         inputs=[artefact("slides", raw, out)],
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="dvc repro train@autoencoder",
+        repair="dvc repro autoencoder",
         seed=params.seed,
     )
     return start(out, plan, [folder.ITEM], lambda content: None)

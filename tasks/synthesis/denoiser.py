@@ -18,8 +18,7 @@ from torch import Tensor
 from tasks.rng import generator, normal
 from tasks.synthesis import conditioning, networks
 from tasks.synthesis.params import DenoiserArchitecture, DenoiserParams, DiffusionParams
-from tasks.synthesis.sampler import Epsilon
-from tasks.synthesis.schedule import add_noise, at, epsilon_of, retained
+from tasks.synthesis.schedule import Epsilon, add_noise, at, epsilon_of, retained
 from tasks.synthesis.tiles import oriented
 
 

@@ -34,7 +34,7 @@ def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserPara
         inputs=[artefact("slides", raw, out), artefact("autoencoder", autoencoder_folder, out)],
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="dvc repro train@denoiser",
+        repair="dvc repro denoiser",
         seed=params.seed,
     )
     return start(out, plan, [folder.ITEM], lambda content: None)

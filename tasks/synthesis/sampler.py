@@ -6,7 +6,7 @@ batches of any size, in any order, by any worker: the same canvas as one window 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.rng import generator, normal
-from tasks.synthesis.schedule import Step, ddim
+from tasks.synthesis.schedule import Epsilon, Step, ddim
 
 Corner = tuple[int, int]
-Epsilon = Callable[[Tensor, Tensor, int], Tensor]
-"""(z (n, c, h, w), condition (n, k, h, w), t) -> predicted noise like z."""
 NOISE_BLOCK = 64
 """Initial noise is drawn in blocks of this side, each with a stream of its own."""
 log = logging.getLogger("rawmill")

@@ -6,12 +6,16 @@ models", ICLR 2021, eq. 12); the last step goes to a = 1, that is, to the estima
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+Epsilon = Callable[[Tensor, Tensor, int], Tensor]
+"""(z (n, c, h, w), condition (n, k, h, w), t) -> predicted noise like z."""
 
 
 def retained(schedule: str, timesteps: int) -> NDArray[np.float64]:

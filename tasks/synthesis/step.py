@@ -43,7 +43,7 @@ def prepare(models: Path, out: Path, params: SynthesiseParams, corpus: str, mask
         inputs=inputs,
         params=params.model_copy(update={"sizes_px": tuple(sizes)}).model_dump(mode="json"),
         code=__name__,
-        repair=f"dvc repro synthesise@{corpus}",
+        repair="dvc repro synthesise",
         seed=params.seed,
     )
     ids = [f"s{index:05d}" for index in range(params.count)]

@@ -1,5 +1,6 @@
 """Schedules and the DDIM step against closed forms and the papers' stated end points."""
 
+import itertools
 import math
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_steps_start_at_the_last_timestep_and_end_without_noise():
     a = retained("cosine", 100)
     steps = ddim_steps(a, 9)
     assert len(steps) == 9 and steps[0].t == 99 and steps[-1].a_next == 1.0
-    assert all(before.a_next == after.a for before, after in zip(steps, steps[1:], strict=False))
+    assert all(before.a_next == after.a for before, after in itertools.pairwise(steps))
     assert [s.t for s in ddim_steps(a, 3)] == [99, 66, 33]
     for count in (0, 101):
         with pytest.raises(ValueError, match="sampling steps"):

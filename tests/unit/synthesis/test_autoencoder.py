@@ -1,0 +1,79 @@
+"""Autoencoder kernels: ranges, the loss's closed forms, unit-variance latents, reproducible batches."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.rng import generator
+from tasks.synthesis import autoencoder, networks
+
+
+@pytest.fixture
+def network(autoencoder_params):
+    made = networks.autoencoder(autoencoder_params.architecture)
+    networks.initialise(made, 1)
+    return made.eval()
+
+
+def pictures(count):
+    return generator(1, "pictures", "values").integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+
+
+def test_ranges_are_inverse_to_each_other():
+    values = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    seen = autoencoder.to_network(values)
+    assert float(seen.min()) == -1 and float(seen.max()) == 1
+    assert np.array_equal(autoencoder.to_pictures(seen.numpy()), values)
+    assert autoencoder.to_pictures(np.array([-2.0, 2.0], np.float32)).tolist() == [0, 255]
+
+
+def test_shapes_follow_the_factor(network, autoencoder_params):
+    assert autoencoder_params.architecture.factor == 4
+    mean, sigma = network.encode(autoencoder.to_network(pictures(2)))
+    assert mean.shape == sigma.shape == (2, 3, 8, 8) and bool((sigma > 0).all())
+    assert network.decode(mean).shape == (2, 3, 32, 32)
+
+
+class Fixed(torch.nn.Module):
+    """An encoder and decoder with known answers."""
+
+    def encode(self, x):
+        shape = (len(x), 1, 2, 2)
+        return torch.full(shape, 0.5), torch.full(shape, 0.2)
+
+    def decode(self, z):
+        self.seen = z
+        return torch.zeros(len(z), 3, 4, 4)
+
+
+def test_loss_terms_have_their_closed_forms():
+    ramp = torch.arange(4.0).expand(1, 3, 4, 4)
+    noise = torch.ones(1, 1, 2, 2)
+    fixed = Fixed()
+    kl = 0.5 * (0.5**2 + 0.2**2 - 1 - 2 * math.log(0.2))
+    assert float(autoencoder.loss(fixed, ramp, noise, 0, 0)) == pytest.approx(1.5)
+    assert float(autoencoder.loss(fixed, ramp, noise, 0, 2)) == pytest.approx(1.5 + 2 * 1.0)
+    assert float(autoencoder.loss(fixed, ramp, noise, 3, 0)) == pytest.approx(1.5 + 3 * kl)
+    assert torch.allclose(fixed.seen, torch.full((1, 1, 2, 2), 0.7))
+
+
+def test_scaled_latents_have_zero_mean_and_unit_variance(network, autoencoder_params):
+    tiles = pictures(20)
+    mean, std = autoencoder.latent_scale(network, tiles)
+    codec = autoencoder.Codec(network, 4, 3, mean, std)
+    latents = codec.encode(tiles)
+    assert latents.mean(axis=(0, 2, 3)) == pytest.approx(0, abs=1e-4)
+    assert latents.std(axis=(0, 2, 3)) == pytest.approx(1, abs=1e-4)
+    direct = network.decode(network.encode(autoencoder.to_network(tiles[:2]))[0]).detach().numpy()
+    assert np.abs(codec.decode(latents[:2]) - direct).max() < 1e-4
+
+
+def test_batches_depend_on_seed_and_step_only(autoencoder_params):
+    tiles = pictures(6)
+    first, noise = autoencoder.batch(tiles, autoencoder_params, 5)
+    again, same = autoencoder.batch(tiles, autoencoder_params, 5)
+    other, _ = autoencoder.batch(tiles, autoencoder_params, 6)
+    assert torch.equal(first, again) and torch.equal(noise, same) and not torch.equal(first, other)
+    assert noise.shape == (4, 3, 8, 8)
