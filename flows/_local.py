@@ -1,5 +1,6 @@
 """Run a step right here, without Prefect or DVC: for the `rawmill` command on a user's own files."""
 
+import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -7,9 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from rich.console import Console
 from rich.progress import Progress
 
-from flows._runtime import Step, workers
 from tasks.contracts import Record
-from tasks.output import Job, abandon, finished, todo
+from tasks.output import Job, Step, abandon, finished, todo
+
+
+def workers() -> int:
+    """Pieces of work side by side: RAWMILL_WORKERS, else the cores that this process may use."""
+    return int(os.environ.get("RAWMILL_WORKERS") or len(os.sched_getaffinity(0)))
 
 
 def carry_out(step: Step, make_job: Callable[[], Job]) -> Record:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import prefect
 from prefect import flow, get_run_logger, unmapped
@@ -21,11 +21,12 @@ from prefect.context import FlowRunContext
 from prefect.futures import wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows._local import workers
 from tasks import tracking
 from tasks.contracts import Record
 from tasks.errors import RawmillError
 from tasks.lineage import ledger
-from tasks.output import Job, todo
+from tasks.output import Job, Step, todo
 
 DATA = Path("data")
 PARAMS = Path("params.yaml")
@@ -33,14 +34,6 @@ BATCHES = 32
 """Most mapped tasks a stage makes: thousands of tiny ones destabilise a Prefect server."""
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Step(Protocol):
-    """The module of a step: see CONTRIBUTING.md."""
-
-    def process(self, job: Job, item: str) -> None: ...
-
-    def finish(self, job: Job) -> Record: ...
 
 
 def is_passing_fault(_task: Any, _run: Any, state: State) -> bool:
@@ -63,11 +56,6 @@ def task(function: F) -> F:
         retry_delay_seconds=[1, 5],
         retry_condition_fn=is_passing_fault,
     )
-
-
-def workers() -> int:
-    """Tasks side by side: RAWMILL_WORKERS, else the cores that this process may use."""
-    return int(os.environ.get("RAWMILL_WORKERS") or len(os.sched_getaffinity(0)))
 
 
 def runner() -> TaskRunner[Any]:

@@ -18,9 +18,8 @@ import typer
 from tasks.errors import InputError, ParamsError, RawmillError, fault
 
 if TYPE_CHECKING:
-    from flows._runtime import Step
     from tasks.contracts import Record
-    from tasks.output import Job
+    from tasks.output import Job, Step
 
 HERE = Path(__file__).resolve().parents[1]
 

@@ -13,7 +13,7 @@ def learn(task: str) -> str:
     views = DATA / "variants" / task / f"{params.variant}.zarr"
     masks = DATA / "raw" / f"{task}.zarr" if params.task == "segmentation" else None
     out = DATA / "models" / task
-    return run_stage(step, lambda: step.prepare(views, masks, out, params, f"dvc repro learn@{task}"))
+    return run_stage(step, lambda: step.prepare(views, masks, out, params, f"rawmill repro learn@{task}"))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows._graph import Graph, read_graph
-from flows._runtime import task, workers
+from flows._local import workers
+from flows._runtime import task
 from flows._server import api_server, environment
 
 LOCK_TRIES = 60

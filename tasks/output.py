@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tasks.contracts import Record
 from tasks.errors import InputError, LineageError, StoreError, fault
@@ -46,6 +46,16 @@ class Job:
     def content(self) -> Path:
         """The folder that will become `out`."""
         return self.staging / "content"
+
+
+class Step(Protocol):
+    """A module that carries out one kind of job; its `prepare` makes the job (see CONTRIBUTING.md)."""
+
+    def process(self, job: Job, item: str) -> None:
+        """Do one item, whole, and mark it done."""
+
+    def finish(self, job: Job) -> Record:
+        """Write tables and summaries from the receipts, and publish."""
 
 
 @contextmanager

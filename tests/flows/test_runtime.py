@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 
 from flows import _runtime
+from flows._local import workers
 from flows._runtime import run_stage, stage_flow, task
 from tasks import output
 from tasks.errors import InputError, StoreError
@@ -93,9 +94,9 @@ def test_many_items_make_few_tasks(run, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_runner_is_as_wide_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAWMILL_WORKERS", "3")
-    assert _runtime.workers() == 3
+    assert workers() == 3
     monkeypatch.delenv("RAWMILL_WORKERS")
-    assert 1 <= _runtime.workers() <= threading.active_count() + 1024
+    assert 1 <= workers() <= threading.active_count() + 1024
 
 
 @pytest.mark.parametrize(
