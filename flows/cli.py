@@ -263,7 +263,7 @@ def report(
     from tasks.report.params import ReportParams
 
     section = load(params_file(params), "report", ReportParams)
-    make(step, lambda: step.prepare(data, out, section), as_json)
+    make(step, lambda: step.prepare(data, out, section, "rawmill report"), as_json)
 
 
 def main() -> None:
