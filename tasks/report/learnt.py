@@ -1,0 +1,41 @@
+"""Section: what was learnt. Task models with their tables and figures, and the models behind the synthesis."""
+
+from typing import Any
+
+from tasks.report.inputs import Inputs, Section, read_json, read_picture
+
+TASKS = ("microscopy", "drone")
+FIGURES = {"microscopy": ("confusion", "curves"), "drone": ("overlays", "curves")}
+HEADINGS = {"microscopy": "Blood cells: which of the classes?", "drone": "Drone frames: where are the cars?"}
+
+
+def build(inputs: Inputs) -> Section:
+    """Each task model's numbers on held-out groups, per class, and its figures; the models of the synthesis."""
+    pictures: dict[str, bytes] = {}
+    tasks = [task(inputs, name, pictures) for name in TASKS]
+    made = {name: read_json(inputs.path(f"models/{name}") / "metrics.json") for name in ("autoencoder", "segmenter")}
+    pictures["autoencoder.png"] = read_picture(inputs.path("models/autoencoder") / "figures" / "reconstruction.png")
+    pictures["denoiser-loss.png"] = read_picture(inputs.path("models/denoiser") / "figures" / "loss.png")
+    return Section({"tasks": tasks, **made}, pictures)
+
+
+def task(inputs: Inputs, name: str, pictures: dict[str, bytes]) -> dict[str, Any]:
+    """One task model; adds its figures to `pictures`."""
+    place = inputs.path(f"models/{name}")
+    found = read_json(place / "metrics.json")
+    files = [f"learn-{name}-{figure}.png" for figure in FIGURES[name]]
+    for file, figure in zip(files, FIGURES[name], strict=True):
+        pictures[file] = read_picture(place / "figures" / f"{figure}.png")
+    params = inputs.recipe(f"models/{name}")["params"]
+    return {
+        "name": name,
+        "heading": HEADINGS[name],
+        "task": found["task"],
+        "variant": params["variant"],
+        "main": found["main"],
+        "chance": 1 / len(found["classes"]) if found["task"] == "classification" else None,
+        "confidence": found["confidence"],
+        "roles": found["roles"],
+        "classes": found["classes"],
+        "pictures": files,
+    }
