@@ -118,8 +118,11 @@ def _develop_shard(job: Job, item: str) -> list[Path]:
 
 
 def _lay_out_frames(content: Path, raw: Path, frames: list[str], variant: str) -> None:
-    _root(content, "frames", variant)
-    store.create_group(content / "frames", {"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
+    """Root, frames and their list as NGFF 0.5, section 2.2 (bioformats2raw.layout), wants them."""
+    _root(content, "frames", variant, {"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
+    series = [f"frames/{name}" for name in frames]
+    store.create_group(content / "OME", {"ome": {"version": "0.5", "series": series}})
+    store.create_group(content / "frames", {})
     for name in frames:
         store.create_image(content / "frames" / name, _image(raw / "frames" / name))
 

@@ -86,6 +86,8 @@ def test_frames_become_pyramids(frames_store: Frames, tmp_path: Path) -> None:
         assert [axis["name"] for axis in meta["multiscales"][0]["axes"]] == ["c", "y", "x"]
         assert [channel["color"] for channel in meta["omero"]["channels"]] == ["FF0000", "00FF00", "0000FF"]
         assert meta["omero"]["channels"][0]["window"]["max"] == 65535
+    assert zarr.open_group(record.path / "OME", mode="r").attrs["ome"]["series"] == ["frames/north", "frames/south"]
+    assert zarr.open_group(record.path, mode="r").attrs["ome"] == {"version": "0.5", "bioformats2raw.layout": 3}
     levels = zarr.open_group(record.path / "frames" / "north", mode="r").attrs["ome"]["multiscales"][0]["datasets"]
     assert len(levels) == 5
     smaller = np.asarray(store.open_array(record.path / "frames" / "north" / "1")[:])
