@@ -16,7 +16,7 @@ from skimage import measure
 from tasks.lineage.digest import canonical
 from tasks.output import storage_faults
 
-TOLERANCE_PX = 0.75
+TOLERANCE_PX = 0.4
 SMALLEST_PX = 400
 """Regions of fewer pixels are left unannotated, as an annotator would."""
 

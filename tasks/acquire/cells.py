@@ -73,10 +73,12 @@ def _band(source: np.random.Generator) -> Discs:
 
 
 def _segments(source: np.random.Generator, count: int, radius: float) -> Discs:
+    """`count` lobes on an arc that do not touch, joined by thin strands."""
     spread = 255.0 if count > 2 else 165.0
-    at = np.asarray(_arc(0.43, radius, spread, count))
-    at[:, :2] += source.normal(0, 0.05, (count, 2))
-    at[:, 2] *= source.uniform(0.85, 1.15, count)
+    gap = 2 * 0.43 * np.sin(np.deg2rad(spread) / (count - 1) / 2)
+    at = np.asarray(_arc(0.43, min(radius, 0.42 * gap), spread, count))
+    at[:, :2] += source.normal(0, 0.02, (count, 2))
+    at[:, 2] *= source.uniform(0.85, 1.10, count)
     lobes = [(y, x, r) for y, x, r in at.tolist()]
     strands = [disc for a, b in pairwise(lobes) for disc in _strand(a, b, 0.045)]
     return lobes + strands

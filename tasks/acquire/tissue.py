@@ -100,7 +100,7 @@ def _warped(layer: Array32, scale_px: float, source: np.random.Generator) -> tup
 
 def _tumour(h: Array32, dab: Array32) -> Stained:
     """Crowded nuclei in purple cytoplasm; membranes, which DAB marks, a little darker."""
-    return Stained(0.10 + 0.62 * np.minimum(h / 0.17, 1.5) + 0.05 * dab, 0.16 + 0.24 * np.minimum(dab, 1.2))
+    return Stained(0.10 + 0.62 * np.minimum(h / 0.17, 1.5) + 0.05 * dab, 0.16 + 0.24 * np.clip(dab, 0, 1.2))
 
 
 def _stroma(h: Array32, dab: Array32) -> Stained:

@@ -1,0 +1,104 @@
+"""The step: the same bytes in whatever order, the promised layout, clear refusals."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tasks import output
+from tasks.acquire import step
+from tasks.acquire.params import DroneParams, MicroscopyParams, SlidesParams
+from tasks.contracts import Calibration, Record
+from tasks.errors import ParamsError
+from tasks.lineage.recipe import check_files, read
+
+Params = MicroscopyParams | DroneParams | SlidesParams
+
+
+def made(out: Path, params: Params, dataset: str, backwards: bool = False) -> Record:
+    job = step.prepare(out, params, dataset)
+    waiting = output.todo(job)
+    for item in reversed(waiting) if backwards else waiting:
+        step.process(job, item)
+    return step.finish(job)
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "manifest.csv").read_text().splitlines()))
+
+
+def test_microscopy(tmp_path: Path, microscopy: MicroscopyParams) -> None:
+    record = made(tmp_path / "a", microscopy, "microscopy")
+    check_files(record.path)
+    rows = manifest(record.path)
+    assert len(rows) == 9 * 2 * 3 == len({row["id"] for row in rows})
+    assert {row["group"] for row in rows} == {"smear1", "smear2"}
+    assert {row["intensity"] for row in rows} == {"1.0", "0.25", "0.05"}
+    raw = tifffile.imread(record.path / rows[0]["file"])
+    assert raw.dtype == np.uint16 and raw.shape == (96, 96)
+    calibration = Calibration.model_validate(json.loads((record.path / "calibration.json").read_bytes()))
+    assert calibration.gain_dn_per_e == microscopy.camera.sensor.gain_dn_per_e
+    assert made(tmp_path / "b", microscopy, "microscopy", backwards=True).root == record.root
+
+
+def test_lower_intensities_show_the_same_cell(tmp_path: Path, microscopy: MicroscopyParams) -> None:
+    one = microscopy.model_copy(update={"smears": 1})
+    made(tmp_path / "a", one, "microscopy")
+    names = (f"smear1-LYA-0-i{k}.tif" for k in ("1000", "0250"))
+    full, quarter = (tifffile.imread(tmp_path / "a" / "smear1" / name).astype(float) for name in names)
+    assert np.corrcoef(full.ravel(), quarter.ravel())[0, 1] > 0.99
+    assert (quarter - 100).mean() / (full - 100).mean() == pytest.approx(0.25, rel=0.005)
+
+
+def test_drone(tmp_path: Path, drone: DroneParams) -> None:
+    record = made(tmp_path / "a", drone, "drone")
+    rows = manifest(record.path)
+    assert [row["group"] for row in rows] == ["frame1", "frame2"]
+    assert not (record.path / "calibration.json").exists()
+    for row in rows:
+        mask = np.asarray(Image.open(record.path / row["mask"]))
+        assert mask.shape == tifffile.imread(record.path / row["file"]).shape == (256, 384)
+        assert mask.max() == 1
+    inputs = read(record.path)["inputs"]
+    assert [entry["path"] for entry in inputs] == [f"skimage/data/{n}.png" for n in ("gravel", "grass", "brick")]
+    assert made(tmp_path / "b", drone, "drone", backwards=True).root == record.root
+
+
+def test_slides(tmp_path: Path, slides: SlidesParams) -> None:
+    record = made(tmp_path / "a", slides, "slides")
+    (row,) = manifest(record.path)
+    names = {
+        feature["properties"]["classification"]["name"]
+        for feature in json.loads((record.path / row["mask"]).read_bytes())["features"]
+    }
+    assert names <= set(slides.classes) and len(names) >= 3
+    assert tifffile.imread(record.path / row["file"]).shape == (512, 512, 3)
+    assert made(tmp_path / "b", slides, "slides").root == record.root
+
+
+def test_killed_work_goes_on_where_it_stopped(tmp_path: Path, drone: DroneParams) -> None:
+    job = step.prepare(tmp_path / "a", drone, "drone")
+    step.process(job, "frame2")
+    assert not (tmp_path / "a").exists()
+    again = step.prepare(tmp_path / "a", drone, "drone")
+    assert output.todo(again) == ["frame1"]
+    step.process(again, "frame1")
+    assert step.finish(again).root == made(tmp_path / "b", drone, "drone").root
+
+
+def test_another_seed_gives_other_pixels(tmp_path: Path, microscopy: MicroscopyParams) -> None:
+    one = microscopy.model_copy(update={"smears": 1})
+    first = made(tmp_path / "a", one, "microscopy")
+    second = made(tmp_path / "b", one.model_copy(update={"seed": 99}), "microscopy")
+    assert first.root != second.root
+
+
+def test_refuses_what_it_does_not_know(tmp_path: Path, drone: DroneParams) -> None:
+    with pytest.raises(ParamsError, match="no dataset 'x'"):
+        step.params_model("x")
+    with pytest.raises(ParamsError, match="expected SlidesParams"):
+        step.prepare(tmp_path / "a", drone, "slides")
