@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from tasks.rng import generator, normal
 from tasks.synthesis import networks
@@ -53,6 +54,39 @@ def loss(
     )
     kl = 0.5 * (mean**2 + sigma**2 - 1 - 2 * sigma.log()).mean()
     return (back - pictures).abs().mean() + gradient_weight * edges + kl_weight * kl
+
+
+def principal(
+    pictures: NDArray[np.uint8], factor: int, count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Mean (3, f, f), the `count` leading principal components (count, 3, f, f) and their deviations (count,).
+
+    Over the factor x factor blocks of pictures (n, 3, y, x) in network range; the mean is that of each colour, so
+    that no block pattern enters. Components are signed so that their largest element is positive.
+    """
+    size = 3 * factor**2
+    total, square, seen = np.zeros(size), np.zeros((size, size)), 0
+    for chunk in chunks(pictures):
+        blocks = functional.unfold(to_network(chunk), factor, stride=factor).double().numpy()
+        rows = blocks.transpose(1, 0, 2).reshape(size, -1)
+        total, square, seen = total + rows.sum(1), square + rows @ rows.T, seen + rows.shape[1]
+    mean = np.repeat((total / seen).reshape(3, -1).mean(1), factor**2)
+    cross = np.outer(total / seen, mean)
+    values, vectors = np.linalg.eigh(square / seen - cross - cross.T + np.outer(mean, mean))
+    basis = vectors[:, ::-1][:, :count].T
+    basis = basis * np.sign(basis[np.arange(count), np.abs(basis).argmax(1)])[:, None]
+    deviation = np.sqrt(np.maximum(values[::-1][:count], 1e-12))
+    shape = (3, factor, factor)
+    found = mean.reshape(shape), basis.reshape(count, *shape), deviation
+    return found[0].astype(np.float32), found[1].astype(np.float32), found[2].astype(np.float32)
+
+
+def begin(network: networks.Autoencoder, pictures: NDArray[np.uint8], params: AutoencoderParams) -> None:
+    """Initialise a network for training on `pictures`."""
+    networks.initialise(network, params.seed)
+    architecture = params.architecture
+    if architecture.linear_path:
+        network.begin_linear(*principal(pictures, architecture.factor, architecture.latent_channels))
 
 
 def batch(pictures: NDArray[np.uint8], params: AutoencoderParams, step: int) -> tuple[Tensor, Tensor]:

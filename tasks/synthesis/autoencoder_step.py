@@ -49,7 +49,7 @@ def process(job: Job, item: str) -> None:
     train = table[table["split"] == "train"]
     pictures = tiles.cache_pictures(raw, train, folder.cache(job, "pictures"))
     network = networks.autoencoder(params.architecture)
-    networks.initialise(network, params.seed)
+    autoencoder.begin(network, pictures, params)
 
     def loss(step: int) -> Tensor:
         batch, noise = autoencoder.batch(pictures, params, step)

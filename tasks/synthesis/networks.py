@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from monai.networks.nets.autoencoderkl import AutoencoderKL
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,8 +27,16 @@ WEIGHTS = "weights.safetensors"
 MODEL = "model.json"
 
 
+FIRST_LOG_VARIANCE = -6.0
+"""Of the latents beside a linear path, before training: noise of 5 % of their deviation."""
+
+
 class Autoencoder(nn.Module):
-    """AutoencoderKL (Rombach et al., CVPR 2022) without attention, behind an optional space-to-depth stem."""
+    """AutoencoderKL (Rombach et al., CVPR 2022) without attention, behind an optional space-to-depth stem.
+
+    With a linear path (Chen et al., "Deep compression autoencoder", ICLR 2025, have the like without parameters)
+    the mean is down(x) + encoder(x) and the picture up(z) + decoder(z).
+    """
 
     def __init__(self, architecture: AutoencoderArchitecture) -> None:
         super().__init__()
@@ -45,15 +54,44 @@ class Autoencoder(nn.Module):
             with_encoder_nonlocal_attn=False,
             with_decoder_nonlocal_attn=False,
         )
+        self.down: nn.Conv2d | None = None
+        self.up: nn.ConvTranspose2d | None = None
+        if architecture.linear_path:
+            factor, channels = architecture.factor, architecture.latent_channels
+            self.down = nn.Conv2d(3, channels, factor, stride=factor)
+            self.up = nn.ConvTranspose2d(channels, 3, factor, stride=factor)
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (n, c, h/f, w/f) for pictures (n, 3, h, w) in [-1, 1]."""
         mean, sigma = self.net.encode(functional.pixel_unshuffle(pictures, self.patch_px))
-        return mean, sigma
+        return (mean if self.down is None else mean + self.down(pictures)), sigma
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (n, 3, h, w), about [-1, 1], for latents (n, c, h/f, w/f)."""
-        return functional.pixel_shuffle(self.net.decode(latents), self.patch_px)
+        pictures = functional.pixel_shuffle(self.net.decode(latents), self.patch_px)
+        return pictures if self.up is None else pictures + self.up(latents)
+
+    def begin_linear(
+        self, mean: NDArray[np.float32], basis: NDArray[np.float32], deviation: NDArray[np.float32]
+    ) -> None:
+        """Set the linear path to whitened principal components and silence the convolutions' last layers.
+
+        `mean` (3, f, f), `basis` (c, 3, f, f) orthonormal, `deviation` (c,) of the components over the tiles.
+        """
+        assert self.down is not None and self.up is not None
+        into = torch.from_numpy(basis / deviation[:, None, None, None])
+        back = torch.from_numpy(basis * deviation[:, None, None, None])
+        centre = torch.from_numpy(mean)
+        with torch.no_grad():
+            self.down.weight.copy_(into)
+            self.down.bias.copy_(-(into * centre).sum((1, 2, 3)))  # type: ignore[union-attr]
+            self.up.weight.copy_(back)
+            self.up.bias.copy_(centre.mean((1, 2)))  # type: ignore[union-attr]
+            net: Any = self.net
+            for layer in (net.quant_conv_mu, net.quant_conv_log_sigma, net.decoder.blocks[-1]):
+                layer.conv.weight.zero_()
+                layer.conv.bias.zero_()
+            net.quant_conv_log_sigma.conv.bias.fill_(FIRST_LOG_VARIANCE)
 
 
 class Denoiser(nn.Module):

@@ -34,6 +34,9 @@ class AutoencoderArchitecture(Params):
     blocks_per_level: Count
     norm_groups: Count
     latent_channels: Count
+    linear_path: bool
+    """Beside the convolutions, a linear projection of factor x factor pixels to the latent and back, which begins as
+    the principal components of the training tiles; the convolutions then learn only what it misses."""
 
     @property
     def factor(self) -> int:

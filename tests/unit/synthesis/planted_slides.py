@@ -73,6 +73,7 @@ AUTOENCODER = {
         "blocks_per_level": 1,
         "norm_groups": 4,
         "latent_channels": 3,
+        "linear_path": True,
     },
     "fit": FIT,
     "kl_weight": 1e-6,

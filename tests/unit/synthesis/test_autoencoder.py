@@ -36,6 +36,48 @@ def test_shapes_follow_the_factor(network, autoencoder_params):
     assert network.decode(mean).shape == (2, 3, 32, 32)
 
 
+def blocks(tiles, factor):
+    """Rows of flattened (3, f, f) blocks in network range, by plain slicing."""
+    x = tiles.astype(np.float64) / 127.5 - 1
+    side = range(0, x.shape[-1], factor)
+    return np.stack(
+        [x[n, :, y : y + factor, c : c + factor].ravel() for n in range(len(x)) for y in side for c in side]
+    )
+
+
+def test_principal_components_are_those_of_a_singular_value_decomposition():
+    tiles = (pictures(20) // 4 + pictures(1) // 2).astype(np.uint8)
+    mean, basis, deviation = autoencoder.principal(tiles, 4, 5)
+    rows = blocks(tiles, 4) - mean.ravel()
+    _, values, vectors = np.linalg.svd(rows, full_matrices=False)
+    assert np.allclose(deviation, values[:5] / np.sqrt(len(rows)), rtol=1e-4)
+    assert np.allclose(np.abs(basis.reshape(5, -1) @ vectors[:5].T), np.eye(5), atol=1e-3)
+    assert (np.ptp(mean, axis=(1, 2)) == 0).all()
+    assert mean[:, 0, 0] == pytest.approx(blocks(tiles, 4).reshape(-1, 3, 16).mean(axis=(0, 2)), abs=1e-5)
+
+
+def test_a_linear_path_starts_as_the_projection_on_its_components(autoencoder_params):
+    tiles = pictures(6)
+    made = networks.autoencoder(autoencoder_params.architecture)
+    autoencoder.begin(made, tiles, autoencoder_params)
+    mean, basis, _ = autoencoder.principal(tiles, 4, 3)
+    flat = basis.reshape(3, -1).astype(np.float64)
+    expected = (blocks(tiles, 4) - mean.ravel()) @ flat.T @ flat + mean.ravel()
+    latent, sigma = made.encode(autoencoder.to_network(tiles))
+    assert latent.detach().numpy().std(axis=(0, 2, 3)) == pytest.approx(1, abs=0.2)
+    assert torch.allclose(sigma, torch.full_like(sigma, math.exp(-3)))
+    found = blocks(127.5 * (made.decode(latent).detach().numpy() + 1), 4)
+    assert np.abs(found - expected).max() < 1e-4
+
+
+def test_without_a_linear_path_the_convolutions_stand_alone(autoencoder_params):
+    plain = autoencoder_params.architecture.model_copy(update={"linear_path": False})
+    made = networks.autoencoder(plain)
+    autoencoder.begin(made, pictures(2), autoencoder_params.model_copy(update={"architecture": plain}))
+    assert not any(name.startswith(("up", "down")) for name in made.state_dict())
+    assert made.decode(made.encode(autoencoder.to_network(pictures(2)))[0]).shape == (2, 3, 32, 32)
+
+
 class Fixed(torch.nn.Module):
     """An encoder and decoder with known answers."""
 
