@@ -47,7 +47,7 @@ def sample(inputs: Inputs, corpus: Path, row: dict[str, Any], pictures: dict[str
     pictures[files[1]] = encode.jpeg(figures.tinted(picture, mask, TINT), quality)
     pictures[files[2]] = encode.png(figures.coloured(mask))
     size = f"{int(row['width_px'])} x {int(row['height_px'])} px"
-    return {"id": name, "size": size, "seed": int(row["seed"]), "recipe": row["recipe"], "pictures": files}
+    return {"id": name, "size": size, "seed": int(row["seed"]), "pictures": files}
 
 
 def neighbours(inputs: Inputs, corpus: Path, raw: Path, pictures: dict[str, bytes]) -> list[dict[str, Any]]:

@@ -55,6 +55,13 @@ def coloured_sites(mosaic: NDArray[np.uint16], calibration: Calibration, gain: f
     return np.where(sites[..., None] == np.arange(3), shade[..., None], 0).astype(np.uint8)
 
 
+def green_sites(mosaic: NDArray[np.uint16], calibration: Calibration, gain: float = 1.0) -> Picture:
+    """The first green site of each 2 x 2 cell of a mosaic (y, x), in grey: half the size, no pattern, all the noise."""
+    y, x = divmod(calibration.pattern.index("G"), 2)
+    shade = _display(np.clip(levels(mosaic, calibration)[y::2, x::2] * gain, 0, 1))
+    return np.repeat(shade[..., None], 3, axis=2)
+
+
 def _display(linear: NDArray[np.float64]) -> Picture:
     return np.asarray(np.rint(255 * linear ** (1 / GAMMA)).astype(np.uint8))
 
@@ -66,11 +73,11 @@ def exposure_gain(mosaic: NDArray[np.uint16], calibration: Calibration, quantile
 
 
 def reduce(picture: NDArray[np.uint8], width_px: int) -> Picture:
-    """Area average by the whole factor that brings the width nearest to, but not below, `width_px`.
+    """Area average by the smallest whole factor that brings the width to at most `width_px`.
 
     Rows and columns that fill no whole block are left out.
     """
-    factor = max(1, picture.shape[1] // width_px)
+    factor = -(-picture.shape[1] // width_px)
     height, width = (n // factor * factor for n in picture.shape[:2])
     blocks = picture[:height, :width].reshape(height // factor, factor, width // factor, factor, -1)
     return np.asarray(np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8))

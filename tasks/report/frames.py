@@ -43,9 +43,9 @@ def example(inputs: Inputs, name: str, row: Row, pictures: dict[str, bytes]) -> 
     side, detail = inputs.params.window_px, inputs.params.detail_px
     counts, camera = _cut(inputs, name, row)
     gain = figures.exposure_gain(counts, camera)
-    y, x = figures.busiest(figures.grey(counts, camera, gain), detail, detail // 4 * 2)
-    sites = figures.coloured_sites(counts[y : y + detail, x : x + detail], camera, gain)
     after = figures.from_view(view(inputs.path(f"variants/{name}/{inputs.params.shown_variant}"), row["tile_id"]))
+    y, x = figures.busiest(after[:side, :side], detail, detail // 4 * 2)
+    sites = figures.coloured_sites(counts[y : y + detail, x : x + detail], camera, gain)
     stem = f"raw-{name}-{row['tile_id']}"
     quality = inputs.params.jpeg_quality
     pictures[f"{stem}-mosaic.jpg"] = encode.jpeg(figures.grey(counts, camera, gain), quality)
@@ -56,7 +56,7 @@ def example(inputs: Inputs, name: str, row: Row, pictures: dict[str, bytes]) -> 
 
 
 def exposures(inputs: Inputs, name: str, row: Row, pictures: dict[str, bytes]) -> list[dict[str, Any]]:
-    """The same scene at each intensity, all brought to one brightness, so that the noise shows.
+    """The green sites of the same scene at each intensity, brought to one brightness, so that the noise shows.
 
     The tile of another intensity is the one whose id begins most like that of `row`.
     """
@@ -68,7 +68,7 @@ def exposures(inputs: Inputs, name: str, row: Row, pictures: dict[str, bytes]) -
         counts, camera = _cut(inputs, name, {str(k): v for k, v in found.items()})
         file = f"exposure-{name}-{intensity:g}.jpg"
         gain = figures.exposure_gain(counts, camera)
-        pictures[file] = encode.jpeg(figures.grey(counts, camera, gain), inputs.params.jpeg_quality)
+        pictures[file] = encode.jpeg(figures.green_sites(counts, camera, gain), inputs.params.jpeg_quality)
         entries.append({"intensity": float(intensity), "tile": found["tile_id"], "gain": gain, "picture": file})
     return entries if len(entries) > 1 else []
 

@@ -27,23 +27,20 @@ def tiles(sections: Mapping[str, Mapping[str, Any]]) -> list[Tile]:
 
 def of_lineage(found: Mapping[str, Any]) -> Tile:
     """An audit that is there has passed: a broken one leaves nothing behind."""
-    note = f"{found['files']:,} files, {size_text(found['bytes'])} in {len(found['outputs'])} outputs, each hashed anew"
-    return _tile("Lineage holds", f"{found['edges']} edges", note, "good")
+    hashed = f"{found['files']:,} files, {size_text(found['bytes'])} hashed anew"
+    note = f"{hashed}, {found['edges']} edges, {found['leaves']} source files"
+    return _tile("Lineage holds", str(len(found["outputs"])), note, "good", "outputs")
 
 
 def of_task(task: Mapping[str, Any]) -> Tile:
-    """Mean over the folds' models on the held-out groups. Good where its interval clears chance (IoU: half); poor
-    where even its upper end does not."""
-    spread = task["roles"]["test"]["summary"][task["main"]]
-    bar = task["chance"] if task["chance"] is not None else 0.5
+    """Mean over the folds' models on the held-out groups. Good where its whole interval lies above what an answer
+    that looks at nothing reaches, poor where even its upper end does not."""
+    spread, bar = task["roles"]["test"]["summary"][task["main"]], task["trivial"]
     low, high = (spread["mean"] if spread[end] is None else spread[end] for end in ("low", "high"))
-    tone = "good" if low > bar else "poor" if high < bar else "fair"
-    against = f"chance {bar:.2f}" if task["chance"] is not None else "held-out frames"
-    sd = "" if spread["sd"] is None else f" ± {spread['sd']:.2f}"
-    name = task["main"].replace("_", " ")
-    return _tile(
-        f"{task['name'].capitalize()}: {name}", f"{spread['mean']:.2f}{sd}", f"{against}, {spread['n']:.0f} folds", tone
-    )
+    tone = "good" if low > bar else "poor" if high <= bar else "fair"
+    name = f"{task['name'].capitalize()}: {task['main'].replace('_', ' ')}"
+    note = f"on held-out groups, {spread['n']:.0f} folds; {bar:.2f} without looking"
+    return _tile(name, f"{spread['mean']:.2f}", note, tone, "" if spread["sd"] is None else f"± {spread['sd']:.2f}")
 
 
 def of_distance(pairs: Sequence[Mapping[str, Any]]) -> Tile:
@@ -51,7 +48,7 @@ def of_distance(pairs: Sequence[Mapping[str, Any]]) -> Tile:
     ours, real, noise = (pair(pairs, name)["frechet"] for name in ("synthetic", "real_train", "gaussian_noise"))
     tone = "good" if ours["low"] <= real["high"] else "poor" if ours["high"] >= noise["low"] else "fair"
     note = f"real against real {real['value']:.2f}, noise {noise['value']:.2f}; lower is nearer"
-    return _tile("Fréchet distance to real tissue", f"{ours['value']:.2f}", note, tone)
+    return _tile("Distance to real tissue", f"{ours['value']:.2f}", note, tone, "Fréchet")
 
 
 def pair(pairs: Sequence[Mapping[str, Any]], candidate: str, reference: str = "real_test") -> Mapping[str, Any]:
@@ -64,17 +61,19 @@ def of_steering(synthetic: Mapping[str, Any], confidence: float) -> Tile:
     own, shuffled = synthetic["own"], synthetic["shuffled"]
     if own["value"] is None or shuffled["p_value"] is None:
         return _tile("Masks steer the images", "undefined", "the masks show no known class", "fair")
-    note = f"mean IoU with own masks; {shuffled['mean']:.2f} with shuffled ones (p = {shuffled['p_value']:.3f})"
+    note = f"with own masks; {shuffled['mean']:.2f} with shuffled ones (p = {shuffled['p_value']:.3f})"
     tone = "good" if shuffled["p_value"] < 1 - confidence else "poor"
-    return _tile("Masks steer the images", f"{own['value']:.2f}", note, tone)
+    return _tile("Masks steer the images", f"{own['value']:.2f}", note, tone, "IoU")
 
 
 def of_copies(copies: Mapping[str, Any], confidence: float) -> Tile:
     """Poor where more synthetic than held-out tiles lie suspiciously near a training tile, beyond chance."""
     tone = "poor" if copies["p_value"] < 1 - confidence else "good"
     note = f"suspiciously near a training tile; held-out {copies['heldout_flagged']} of {copies['heldout_tiles']}"
-    return _tile("Copies", f"{copies['flagged']} of {copies['tiles']}", f"{note} (p = {copies['p_value']:.2f})", tone)
+    return _tile(
+        "Copies", str(copies["flagged"]), f"{note} (p = {copies['p_value']:.2f})", tone, f"of {copies['tiles']}"
+    )
 
 
-def _tile(title: str, value: str, note: str, tone: str) -> Tile:
-    return {"title": title, "value": value, "note": note, "tone": tone}
+def _tile(title: str, value: str, note: str, tone: str, beside: str = "") -> Tile:
+    return {"title": title, "value": value, "beside": beside, "note": note, "tone": tone}

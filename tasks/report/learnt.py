@@ -1,7 +1,9 @@
 """Section: what was learnt. Task models with their tables and figures, and the models behind the synthesis."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from tasks.errors import InputError, fault
 from tasks.report.inputs import Inputs, Section, read_json, read_picture
 
 TASKS = ("microscopy", "drone")
@@ -33,9 +35,20 @@ def task(inputs: Inputs, name: str, pictures: dict[str, bytes]) -> dict[str, Any
         "task": found["task"],
         "variant": params["variant"],
         "main": found["main"],
-        "chance": 1 / len(found["classes"]) if found["task"] == "classification" else None,
+        "trivial": trivial(found),
         "confidence": found["confidence"],
         "roles": found["roles"],
         "classes": found["classes"],
         "pictures": files,
     }
+
+
+def trivial(found: Mapping[str, Any]) -> float:
+    """What the main metric is, on the test groups, for an answer that looks at nothing: `accuracy_of_majority` or
+    `iou_of_everywhere`. Raises `InputError` where the model does not tell."""
+    summary = found["roles"]["test"]["summary"]
+    names = sorted(name for name in summary if name.startswith(f"{found['main']}_of_"))
+    if not names:
+        wrong = f"no baseline of {found['main']}"
+        raise InputError(fault("metrics.json", wrong, "one such as accuracy_of_majority", "learn it again"))
+    return float(summary[names[0]]["mean"])

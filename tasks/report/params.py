@@ -26,7 +26,7 @@ class ReportParams(Params):
     detail_px: Count
     """Side of the detail that shows single sensor sites."""
     frame_width_px: Count
-    """Width to which whole frames and slides are reduced."""
+    """Width to which whole frames and slides are reduced, at most."""
     samples: Count
     """Synthetic images shown."""
     neighbours: Count

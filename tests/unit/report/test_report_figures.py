@@ -51,6 +51,16 @@ def test_each_site_shines_in_its_filter_alone(pattern: str) -> None:
         assert picture[2 + site // 2, 4 + site % 2].tolist() == colour
 
 
+@pytest.mark.parametrize(("pattern", "y", "x"), [("RGGB", 0, 1), ("BGGR", 0, 1), ("GRBG", 0, 0), ("GBRG", 0, 0)])
+def test_green_sites_are_the_first_green_of_each_cell(pattern: str, y: int, x: int) -> None:
+    mosaic = np.full((4, 6), 1003, np.uint16)
+    mosaic[2 + y, 4 + x] = 61000
+    picture = figures.green_sites(mosaic, calibration(pattern))
+    assert picture.shape == (2, 3, 3)
+    assert picture[1, 2].tolist() == [255] * 3
+    assert picture[0].max() < 10
+
+
 def test_views_become_pictures_at_full_scale() -> None:
     view = np.zeros((3, 1, 2), np.uint16)
     view[0, 0, 0], view[2, 0, 1] = 65535, 257 * 100
