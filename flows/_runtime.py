@@ -4,7 +4,6 @@ Only here and in the modules beside it does rawmill know Prefect. Between tasks 
 and ids) and item ids, never arrays.
 """
 
-import functools
 import logging
 import os
 import sys
@@ -69,19 +68,8 @@ def runner() -> TaskRunner[Any]:
 
 
 def stage_flow(name: str) -> Callable[[F], F]:
-    """The house flow: small string arguments in, a digest out, its runner chosen when it starts."""
-
-    def decorate(function: F) -> F:
-        decorated = flow(name=name, persist_result=False, validate_parameters=True)(function)
-
-        @functools.wraps(function)
-        def start(*args: str, **kwargs: str) -> Any:
-            return decorated.with_options(task_runner=runner())(*args, **kwargs)
-
-        start.flow = decorated  # type: ignore[attr-defined]
-        return start  # type: ignore[return-value]
-
-    return decorate
+    """The house flow: small string arguments in, a digest out, on the runner of this process."""
+    return flow(name=name, task_runner=runner(), persist_result=False)  # type: ignore[return-value]
 
 
 @task

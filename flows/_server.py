@@ -41,8 +41,6 @@ def environment(url: str) -> dict[str, str]:
         "PREFECT_API_URL": url,
         "PREFECT_HOME": str(HOME.resolve()),
         "PREFECT_LOGGING_EXTRA_LOGGERS": "rawmill",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
     }
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -56,9 +57,11 @@ def dvc_repro(stage: str, force: bool = False) -> float:
     """Run one stage by `dvc repro --single-item`, waiting while another holds DVC's lock; returns seconds."""
     options = ["--force"] if force else []
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, stage]
+    binaries = Path(sys.executable).parent  # `python` in dvc.yaml is the one that runs here
+    env = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
     began = time.monotonic()
     for _ in range(LOCK_TRIES):
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
         text = done.stdout + done.stderr
         if done.returncode == 0:
             return time.monotonic() - began

@@ -34,7 +34,7 @@ def deploy(env: dict[str, str]) -> None:
 def up(prefect_port: int, mlflow_port: int | None) -> None:
     """Start everything, say where it is, and wait for the first process that ends."""
     url = f"http://127.0.0.1:{prefect_port}/api"
-    env = environment(url)
+    env = {**environment(url), "PWD": str(Path.cwd())}  # prefect.yaml names the project's folder by it
     HOME.mkdir(exist_ok=True)
     address = ["--host", "127.0.0.1", "--port", str(prefect_port)]
     processes = [start(prefect("server", "start", *address), "server", env)]

@@ -23,7 +23,6 @@ DIGEST_CHARACTERS = 36
 
 def client() -> MlflowClient:
     """A client of MLFLOW_TRACKING_URI, or of the sqlite store below `data/mlflow`."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         HOME.mkdir(parents=True, exist_ok=True)
