@@ -45,7 +45,8 @@ def example(inputs: Inputs, name: str, row: Row, pictures: dict[str, bytes]) -> 
     gain = figures.exposure_gain(counts, camera)
     after = figures.from_view(view(inputs.path(f"variants/{name}/{inputs.params.shown_variant}"), row["tile_id"]))
     y, x = figures.busiest(after[:side, :side], detail, detail // 4 * 2)
-    sites = figures.coloured_sites(counts[y : y + detail, x : x + detail], camera, gain)
+    cut = counts[y : y + detail, x : x + detail]
+    sites = figures.coloured_sites(cut, camera, figures.exposure_gain(cut, camera))
     stem = f"raw-{name}-{row['tile_id']}"
     quality = inputs.params.jpeg_quality
     pictures[f"{stem}-mosaic.jpg"] = encode.jpeg(figures.grey(counts, camera, gain), quality)

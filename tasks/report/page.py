@@ -12,6 +12,20 @@ from tasks.report import encode, headline
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE = "page.html.j2"
+WRITTEN = {
+    "frechet": "Fréchet",
+    "iou": "IoU",
+    "dice": "Dice",
+    "f1": "F1",
+    "f1_mean": "F1, mean of classes",
+    "iou_tile_mean": "IoU, mean of tiles",
+    "dice_tile_mean": "Dice, mean of tiles",
+    "accuracy_of_majority": "accuracy of one answer to all",
+    "iou_of_everywhere": "IoU of everywhere",
+    "held_out_psnr_db": "held-out PSNR in dB",
+    "held_out_ssim": "held-out SSIM",
+}
+"""Identifiers that read better otherwise."""
 
 
 def render(sections: Mapping[str, Mapping[str, Any]], pictures: Path) -> str:
@@ -71,4 +85,4 @@ def percent(value: float) -> str:
 
 def words(name: str) -> str:
     """An identifier as words."""
-    return name.replace("_", " ")
+    return WRITTEN.get(name, name.replace("_", " "))

@@ -47,7 +47,7 @@ def dataset(inputs: Inputs, name: str) -> dict[str, Any]:
         "intensities": [float(v) for v in sorted(set(table["intensity"]), reverse=True)],
         "splits": [split(table, part) for part in ("train", "test")],
         "folds": len(set(table["fold"]) - {-1}),
-        "classes": shares(table, classes(raw)),
+        "classes": shares(table, classes(raw), of_tiles=kind(raw) == "crops"),
         "rejected": inputs.recipe(f"raw/{name}")["notes"].get("rejected", []),
     }
 
@@ -61,12 +61,10 @@ def split(table: pd.DataFrame, part: str) -> dict[str, Any]:
     return {"name": part, "tiles": len(mine), "groups": sorted(set(mine["group"]))}
 
 
-def shares(table: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
-    """Share of each class: of labelled tiles where tiles have labels, else of the tiles' pixels."""
-    labelled = table[table["label"] != ""]
-    if len(labelled):
-        counts = labelled["label"].value_counts()
-        return [{"name": n, "share": float(counts.get(n, 0) / len(labelled)), "of": "tiles"} for n in names]
+def shares(table: pd.DataFrame, names: list[str], of_tiles: bool) -> list[dict[str, Any]]:
+    """Share of each class: of the tiles by their label, else of the tiles' pixels."""
+    if of_tiles:
+        return [{"name": n, "share": float((table["label"] == n).mean()), "of": "tiles"} for n in names]
     return [{"name": n, "share": float(table[f"fraction_{n}"].mean()), "of": "pixels"} for n in names]
 
 

@@ -104,9 +104,9 @@ def test_values_are_escaped(page: str) -> None:
     "words",
     [
         "<b>0.90 <small>± 0.05</small></b>", "<b>0.70 <small>± 0.05</small></b>", "0.02 without looking",
-        "BAS 50 %, EOS 50 % of tiles", "<b>ma,s,me</b>", "tumour", "<b>s0</b>, 64 x 64 px, seed 5",
+        "BAS 50 %, EOS 50 % of tiles", "car 50 % of pixels", "<b>ma,s,me</b>", "tumour", "<b>s0</b>, 64 x 64 px, seed 5",
         "fidelity in words.", "data/synthetic/tissue.zarr#s0", "ratio <b>0.40</b>", "25 %",
-        "held out ssim <b>0.810</b>", "trained on 2 tiles", 'class="lg"',
+        "held-out SSIM <b>0.810</b>", "trained on 2 tiles", 'class="lg"',
     ],
 )  # fmt: skip
 def test_it_says_what_was_planted(page: str, words: str) -> None:
