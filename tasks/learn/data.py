@@ -25,18 +25,33 @@ Classes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Picked:
+    """Some rows of an array (n, 3, y, x) that may be a memory map; only what is asked for is read."""
+
+    base: Floats
+    rows: Classes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: int | slice) -> Floats:
+        return np.array(self.base[self.rows[at]])
+
+
+@dataclass(frozen=True)
 class Examples:
     """Tiles ready for a network, in the order of `ids`: views (n, 3, y, x) float32 in [0, 1]; truth int64 class
     indices, (n,) of a classification or (n, y, x) of a segmentation."""
 
     ids: tuple[str, ...]
-    views: Floats
+    views: Picked
     truth: Classes
 
     def pick(self, rows: Sequence[int]) -> "Examples":
-        """The tiles at `rows`, copied out of what may be a memory map."""
-        chosen = list(rows)
-        return Examples(tuple(self.ids[i] for i in chosen), self.views[chosen], self.truth[chosen])
+        """The tiles at `rows`; their views stay where they are."""
+        chosen = np.asarray(list(rows), dtype=np.int64)
+        views = Picked(self.views.base, self.views.rows[chosen])
+        return Examples(tuple(self.ids[i] for i in chosen), views, self.truth[chosen])
 
 
 def read_table(views: Path, params: LearnParams) -> pd.DataFrame:
@@ -142,7 +157,8 @@ def load(views: Path, raw: Path | None, table: pd.DataFrame, params: LearnParams
 
     shape = (len(rows), 3, params.input_px, params.input_px)
     truth = _labels(table, params) if raw is None else _masks(raw, rows, params)
-    return Examples(tuple(table["tile_id"]), _cached(cache, shape, resized), truth)
+    every = Picked(_cached(cache, shape, resized), np.arange(len(rows)))
+    return Examples(tuple(table["tile_id"]), every, truth)
 
 
 def _labels(table: pd.DataFrame, params: LearnParams) -> Classes:
@@ -160,13 +176,14 @@ def _masks(raw: Path, rows: Sequence[Any], params: LearnParams) -> Classes:
     return out
 
 
-def channel_statistics(views: Floats) -> tuple[list[float], list[float]]:
+def channel_statistics(views: Floats | Picked) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per channel over all tiles and pixels of (n, c, y, x), in float64."""
-    sums = np.stack([v.astype(np.float64).sum(axis=(1, 2)) for v in views]).sum(axis=0)
-    squares = np.stack([(v.astype(np.float64) ** 2).sum(axis=(1, 2)) for v in views]).sum(axis=0)
-    count = views.shape[0] * views.shape[2] * views.shape[3]
-    mean = sums / count
-    sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    moments = np.zeros((2, views[0].shape[0]))
+    for i in range(len(views)):
+        view = views[i].astype(np.float64)
+        moments += view.mean(axis=(1, 2)), (view**2).mean(axis=(1, 2))
+    mean, square = moments / len(views)
+    sd = np.sqrt(np.maximum(square - mean**2, 0))
     return [float(m) for m in mean], [float(s) for s in sd]
 
 

@@ -133,5 +133,6 @@ def _overlay(job: Job, params: LearnParams, table: pd.DataFrame, tiles: Examples
     rows = sorted(rows, key=lambda i: (-int((tiles.truth[i] > 0).sum()), tiles.ids[i]))[: params.figure_tiles]
     chosen = tiles.pick(rows)
     model, _ = read_model(job.content, first)
-    predicted = probabilities(model, chosen.views).argmax(axis=1)
-    return figures.overlays(job.content / "figures" / "overlays.png", chosen.views, chosen.truth, predicted, chosen.ids)
+    views = chosen.views[:]
+    predicted = probabilities(model, views).argmax(axis=1)
+    return figures.overlays(job.content / "figures" / "overlays.png", views, chosen.truth, predicted, chosen.ids)

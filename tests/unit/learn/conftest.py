@@ -130,7 +130,7 @@ COMMON = {
 
 
 def train(**changes: Any) -> dict[str, Any]:
-    return {"seed": 5, "learning_rate": 0.005, "weight_decay": 0.0, "batch_tiles": 12, "epochs": 25, **changes}
+    return {"seed": 5, "learning_rate": 0.005, "weight_decay": 0.0, "batch_tiles": 12, "epochs": 18, **changes}
 
 
 @pytest.fixture(scope="session")
