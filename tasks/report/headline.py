@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.lineage.diagram import size_text
+from tasks.report.text import words
 
 Tile = dict[str, str]
 
@@ -38,7 +39,7 @@ def of_task(task: Mapping[str, Any]) -> Tile:
     spread, bar = task["roles"]["test"]["summary"][task["main"]], task["trivial"]
     low, high = (spread["mean"] if spread[end] is None else spread[end] for end in ("low", "high"))
     tone = "good" if low > bar else "poor" if high <= bar else "fair"
-    name = f"{task['name'].capitalize()}: {task['main'].replace('_', ' ')}"
+    name = f"{task['name'].capitalize()}: {words(task['main'])}"
     note = f"on held-out groups, {spread['n']:.0f} folds; {bar:.2f} without looking"
     return _tile(name, f"{spread['mean']:.2f}", note, tone, "" if spread["sd"] is None else f"± {spread['sd']:.2f}")
 

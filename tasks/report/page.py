@@ -9,23 +9,10 @@ from markupsafe import Markup
 
 from tasks.lineage.diagram import size_text
 from tasks.report import encode, headline
+from tasks.report.text import interval, number, percent, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE = "page.html.j2"
-WRITTEN = {
-    "frechet": "Fréchet",
-    "iou": "IoU",
-    "dice": "Dice",
-    "f1": "F1",
-    "f1_mean": "F1, mean of classes",
-    "iou_tile_mean": "IoU, mean of tiles",
-    "dice_tile_mean": "Dice, mean of tiles",
-    "accuracy_of_majority": "accuracy of one answer to all",
-    "iou_of_everywhere": "IoU of everywhere",
-    "held_out_psnr_db": "held-out PSNR in dB",
-    "held_out_ssim": "held-out SSIM",
-}
-"""Identifiers that read better otherwise."""
 
 
 def render(sections: Mapping[str, Mapping[str, Any]], pictures: Path) -> str:
@@ -65,24 +52,3 @@ def drawn_from(folder: Path) -> Callable[..., Markup]:
         return Markup(form).format(encode.data_uri(folder / name), alt, width, height, kind)
 
     return picture
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A number with fixed digits, or a dash where it is not defined."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def interval(estimate: Mapping[str, float | None], digits: int = 2) -> str:
-    """`[low, high]`, or nothing where it is not defined."""
-    low, high = estimate["low"], estimate["high"]
-    return "" if low is None or high is None else f"[{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def percent(value: float) -> str:
-    """A fraction in percent, without digits that say nothing."""
-    return f"{100 * value:.0f} %" if value >= 0.1 or value == 0 else f"{100 * value:.1f} %"
-
-
-def words(name: str) -> str:
-    """An identifier as words."""
-    return WRITTEN.get(name, name.replace("_", " "))

@@ -15,8 +15,9 @@ from tasks.errors import InputError, LineageError, StoreError
 from tasks.lineage.audit import audit
 from tasks.report import headline, learnt, step
 from tasks.report.inputs import inputs_of, view
-from tasks.report.page import interval, number, percent, render
+from tasks.report.page import render
 from tasks.report.params import ReportParams
+from tasks.report.text import interval, number, percent
 from tests.report_project import NAUGHTY, REPORT, evaluation_metrics, learn_metrics, plant
 
 VOID = {"meta", "img", "br"}
@@ -104,7 +105,8 @@ def test_values_are_escaped(page: str) -> None:
     "words",
     [
         "<b>0.90 <small>± 0.05</small></b>", "<b>0.70 <small>± 0.05</small></b>", "0.02 without looking",
-        "BAS 50 %, EOS 50 % of tiles", "car 50 % of pixels", "<b>ma,s,me</b>", "tumour", "<b>s0</b>, 64 x 64 px, seed 5",
+        "BAS 50 %, EOS 50 % of tiles", "car 50 % of pixels", "<b>ma,s,me</b>", "tumour",
+        "<b>s0</b>, 64 x 64 px, seed 5", "Drone: IoU",
         "fidelity in words.", "data/synthetic/tissue.zarr#s0", "ratio <b>0.40</b>", "25 %",
         "held-out SSIM <b>0.810</b>", "trained on 2 tiles", 'class="lg"',
     ],
