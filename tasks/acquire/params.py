@@ -104,3 +104,9 @@ class SlidesParams(Params):
     annotated_fraction: Fraction
     stain_spread: NotNegative
     scanner: SensorParams
+
+    @model_validator(mode="after")
+    def _pieces_overlap_in_part(self) -> Self:
+        if 2 * self.overlap_px > self.patch_px:
+            raise ValueError(f"overlap_px is {self.overlap_px}, must be at most half of patch_px {self.patch_px}")
+        return self

@@ -15,7 +15,9 @@ from tasks.acquire.params import DroneParams, MicroscopyParams, SlidesParams
 from tasks.contracts import Calibration, Record
 from tasks.errors import ParamsError
 from tasks.lineage.recipe import check_files, read
+from tasks.params import load, parse
 
+PROJECT = Path(__file__).parents[3]
 Params = MicroscopyParams | DroneParams | SlidesParams
 
 
@@ -95,6 +97,18 @@ def test_another_seed_gives_other_pixels(tmp_path: Path, microscopy: MicroscopyP
     first = made(tmp_path / "a", one, "microscopy")
     second = made(tmp_path / "b", one.model_copy(update={"seed": 99}), "microscopy")
     assert first.root != second.root
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "params/paper.yaml"])
+@pytest.mark.parametrize("dataset", list(step.MAKERS))
+def test_the_sections_of_both_scales_are_known(file: str, dataset: str) -> None:
+    params = load(PROJECT / file, f"acquire.{dataset}", step.params_model(dataset))
+    assert step.MAKERS[dataset][0].items(params)
+
+
+def test_pieces_may_overlap_by_half_at_most(slides: SlidesParams) -> None:
+    with pytest.raises(ParamsError, match="must be at most half"):
+        parse(SlidesParams, slides.model_dump() | {"overlap_px": 30}, "params.yaml#acquire.slides")
 
 
 def test_refuses_what_it_does_not_know(tmp_path: Path, drone: DroneParams) -> None:
