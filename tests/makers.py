@@ -255,7 +255,10 @@ def slides_folder(folder: Path, count: int = 2, height: int = 200, width: int = 
     rows = []
     for i in range(count):
         write_slide(folder / f"s{i}.tif", picture_of(height, width, key=i))
-        shapes = [feature("tumour", "Polygon", [box(60, 50, 120, 130)]), feature("stroma", "Polygon", [box(120, 50, 180, 130)])]
+        shapes = [
+            feature("tumour", "Polygon", [box(60, 50, 120, 130)]),
+            feature("stroma", "Polygon", [box(120, 50, 180, 130)]),
+        ]
         write_geojson(folder / f"s{i}.geojson", shapes)
         rows.append({"file": f"s{i}.tif", "id": f"s{i}", "mask": f"s{i}.geojson"})
     write_manifest(folder, rows)

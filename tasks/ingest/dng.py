@@ -74,11 +74,9 @@ def _positive(value: float) -> float | None:
 def raw_page(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     """The full-size mosaic's page: the first page or one of its sub-pages. Raises `BadFile`."""
     first = tiff.first_page(tif, path)
-    try:
+    with tiff.headers(path, "its pages cannot be read"):
         pages = [first, *(first.pages or ())]
         kinds = [int(p.photometric) for p in pages]
-    except tiff.MALFORMED:
-        raise BadFile(path, "its pages cannot be read", "a whole DNG", tiff.AGAIN) from None
     mosaics = [p for p, kind in zip(pages, kinds, strict=True) if kind == CFA]
     if not mosaics:
         wrong = "already demosaiced (LinearRaw)" if LINEAR_RAW in kinds else "no mosaic in it"
@@ -107,7 +105,7 @@ def check_raw_page(page: tifffile.TiffPage, path: Path, most_pixels: int) -> Non
 
 def read_tags(path: Path, most_pixels: int) -> DngTags:
     """Check the DNG at `path` and read what it says of its camera. Raises `BadFile`."""
-    with tiff.opened(path) as tif:
+    with tiff.opened(path) as tif, tiff.headers(path, "its tags cannot be read"):
         page = raw_page(tif, path)
         check_raw_page(page, path, most_pixels)
         tags = _Tags(page, tiff.first_page(tif, path))

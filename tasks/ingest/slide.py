@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tasks.ingest import tiff
 from tasks.ingest.bad import BadFile, too_large
 from tasks.ingest.params import IngestParams
+from tasks.ingest.sniff import format_of
 
 RGB8 = "8-bit RGB"
 EXPORT = "export it as 8-bit RGB TIFF"
@@ -53,27 +54,31 @@ class Slide:
 @contextmanager
 def opened(path: Path, params: IngestParams) -> Iterator[Slide]:
     """The slide at `path`, its headers checked. Raises `BadFile`."""
+    form = format_of(path)
+    if form != "tiff":
+        raise BadFile(path, f"a {form} file", "SVS, NDPI, OME-TIFF or tiled TIFF", "leave it out")
     with tiff.opened(path) as tif:
         yield _slide(tif, path, params)
 
 
 def _slide(tif: tifffile.TiffFile, path: Path, params: IngestParams) -> Slide:
-    try:
+    tiff.check_chain(tif, path)
+    with tiff.headers(path, "its pages cannot be read"):
         series = list(tif.series)
-        level = series[0].levels[0]
-        pages = [page.aspage() for page in level.pages if page is not None]
-    except (*tiff.MALFORMED, AttributeError, RuntimeError):
-        raise BadFile(path, "its pages cannot be read", "a whole slide", tiff.AGAIN) from None
+        levels = [[page.aspage() for page in level.pages if page is not None] for level in series[0].levels]
+    pages = levels[0]
     _check_rgb(pages, path)
-    for page in pages:
+    for page in (page for level in levels for page in level):
         too_large(path, page.imagelength, page.imagewidth, params.most_slide_pixels, "most_slide_pixels")
         tiff.check_page(page, path, params.most_frame_pixels)
-    size = pixel_size_um(tif, pages[0], path) or params.pixel_size_um
+    with tiff.headers(path, "its resolution cannot be read"):
+        size = pixel_size_um(tif, pages[0], path) or params.pixel_size_um
     if size is None:
         raise BadFile(
             path, "does not say how large a pixel is", "micrometres a pixel", "set pixel_size_um in the params"
         )
-    beside = _associated(series[1:], path, params)
+    with tiff.headers(path, "the pictures beside it cannot be read"):
+        beside = _associated(series[1:], path, params)
     return Slide(path, pages[0].imagelength, pages[0].imagewidth, size, pages, beside)
 
 

@@ -4,6 +4,8 @@ Only the tiles or strips under a window are read, so memory does not grow with t
 segment is an error here, never a patch of zeros (TIFF 6.0, section 15; Aperio writes JPEG tiles).
 """
 
+import errno
+import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,10 @@ from numpy.typing import NDArray
 
 from tasks.ingest.bad import BadFile, too_large
 
-MALFORMED = (tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, TypeError, OverflowError)
+MALFORMED = (
+    *(tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError),
+    *(ArithmeticError, RuntimeError),
+)
 """What tifffile raises on headers that are not what they claim."""
 DAMAGED = (tifffile.TiffFileError, RuntimeError, ValueError, NotImplementedError)
 """What tifffile and imagecodecs raise on pixel data that cannot be decoded."""
@@ -23,25 +28,61 @@ JPEG = 7
 JPEG_END = b"\xff\xd9"
 AGAIN = "copy or export it again"
 
+# What is wrong with a file is raised here as one line, not logged as many.
+tifffile.logger().setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def headers(path: Path, wrong: str) -> Iterator[None]:
+    """Turn what tifffile raises while it reads headers, an impossible seek included, into `BadFile`."""
+    try:
+        yield
+    except MALFORMED:
+        raise BadFile(path, wrong, "a whole TIFF file", AGAIN) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise BadFile(path, wrong, "a whole TIFF file", AGAIN) from None
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """The TIFF at `path`; `BadFile` where its header cannot be read."""
-    try:
+    with headers(path, "not a readable TIFF"):
         tif = tifffile.TiffFile(path)
-    except MALFORMED:
-        raise BadFile(path, "not a readable TIFF", "a whole TIFF file", AGAIN) from None
     with tif:
         yield tif
 
 
+def check_chain(tif: tifffile.TiffFile, path: Path) -> None:
+    """Every directory of the main chain lies inside the file. Raises `BadFile`.
+
+    tifffile ends the chain at one that does not, which would lose the pictures after it without a word.
+    """
+    layout, size, seen = tif.tiff, path.stat().st_size, set()
+    with path.open("rb") as file:
+        at = layout.offsetsize if layout.offsetsize == 8 and not tif.is_ndpi else 4
+        while True:
+            file.seek(at)
+            word = file.read(layout.offsetsize)
+            start = struct.unpack(layout.offsetformat, word)[0] if len(word) == layout.offsetsize else -1
+            if start == 0:
+                return
+            file.seek(start if 0 <= start < size else size)
+            count = file.read(layout.tagnosize)
+            if start in seen or len(count) < layout.tagnosize:
+                raise BadFile(path, f"truncated at {size} bytes or damaged", "all its pages", AGAIN)
+            seen.add(start)
+            at = start + layout.tagnosize + struct.unpack(layout.tagnoformat, count)[0] * layout.tagsize
+
+
 def first_page(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     """The first page; `BadFile` where there is none."""
-    try:
+    with headers(path, "its first page cannot be read"):
         page = tif.pages.first
         _ = page.dtype, page.shape, page.chunked
-    except MALFORMED:
-        raise BadFile(path, "its first page cannot be read", "a whole TIFF file", AGAIN) from None
+        if page.imagelength < 1 or page.imagewidth < 1:
+            raise BadFile(path, "its first page holds no picture", "a whole TIFF file", AGAIN)
     return page
 
 
@@ -54,6 +95,11 @@ def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
 
 def check_page(page: tifffile.TiffPage, path: Path, most_segment_pixels: int) -> None:
     """All segments are there, whole and inside the file, and none is too large. Raises `BadFile`."""
+    with headers(path, "a page that cannot be read"):
+        _check_page(page, path, most_segment_pixels)
+
+
+def _check_page(page: tifffile.TiffPage, path: Path, most_segment_pixels: int) -> None:
     height, width = segment_shape(page)
     too_large(path, height, width, most_segment_pixels, "most_frame_pixels")
     expected = int(np.prod(page.chunked))
@@ -61,7 +107,7 @@ def check_page(page: tifffile.TiffPage, path: Path, most_segment_pixels: int) ->
         raise BadFile(path, f"{len(page.dataoffsets)} pieces of pixel data", expected, AGAIN)
     ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)]
     size = path.stat().st_size
-    if min(page.databytecounts[:expected]) == 0 or min(page.dataoffsets[:expected]) == 0:
+    if min(page.databytecounts[:expected]) < 1 or min(page.dataoffsets[:expected]) < 1:
         raise BadFile(path, "a piece of its pixel data is missing", "every tile or strip", AGAIN)
     if max(ends[:expected]) > size:
         raise BadFile(path, f"truncated at {size} bytes", f"{max(ends[:expected])} bytes", AGAIN)

@@ -68,7 +68,8 @@ def test_a_calibration_beside_a_dng_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"tile": (16, 32)}, {"rowsperstrip": 7, "compression": "zlib", "predictor": True}, {"byteorder": ">"}]
+    "options",
+    [{}, {"tile": (16, 32)}, {"rowsperstrip": 7, "compression": "zlib", "predictor": True}, {"byteorder": ">"}],
 )
 def test_a_bayer_tiff_gives_its_pixels(tmp_path: Path, options: dict) -> None:
     pixels = makers.mosaic_of(45, 61)
@@ -94,7 +95,10 @@ BAD_DNG = {
     "no white balance": (without(50728), "no white balance"),
     "no colour matrix": (without(50721), "no usable ColorMatrix1"),
     "four black levels without their cell": (without(50713), "4 black levels for a cell of 1x1"),
-    "black level a column": ({**makers.dng_tags(), 50715: (50715, 10, 2, (1, 1, 2, 1), True)}, "for each row or column"),
+    "black level a column": (
+        {**makers.dng_tags(), 50715: (50715, 10, 2, (1, 1, 2, 1), True)},
+        "for each row or column",
+    ),
 }
 
 

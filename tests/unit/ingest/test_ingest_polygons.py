@@ -71,7 +71,11 @@ def test_windows_together_are_the_whole(key: int) -> None:
 
 
 def test_a_later_polygon_covers_an_earlier_one_and_one_outside_draws_nothing() -> None:
-    inner, outer, far = of(makers.box(20, 20, 30, 30)), of(makers.box(10, 10, 40, 40)), of(makers.box(900, 900, 950, 950))
+    inner, outer, far = (
+        of(makers.box(20, 20, 30, 30)),
+        of(makers.box(10, 10, 40, 40)),
+        of(makers.box(900, 900, 950, 950)),
+    )
     assert (paint([(1, inner), (2, outer), (3, far)], *ALL) == 1).sum() == 0
     found = paint([(2, outer), (1, inner)], *ALL)
     assert (found == 1).sum() == 100
@@ -83,7 +87,8 @@ def test_geojson_names_multipolygons_and_open_rings(tmp_path: Path) -> None:
     labelled = makers.feature("", "Polygon", [makers.box(0, 0, 5, 5)[:-1]])
     labelled["properties"] = {"label": "stroma"}
     path = makers.write_geojson(
-        tmp_path / "a.geojson", [makers.feature("tumour", "MultiPolygon", [hole, [makers.box(20, 20, 22, 22)]]), labelled]
+        tmp_path / "a.geojson",
+        [makers.feature("tumour", "MultiPolygon", [hole, [makers.box(20, 20, 22, 22)]]), labelled],
     )
     found = read_polygons(path)
     assert [p.name for p in found] == ["tumour", "tumour", "stroma"]
@@ -96,8 +101,11 @@ BAD = {
     "a point": (json.dumps([makers.feature("a", "Point", [1, 2])]), "feature 0 is not a polygon"),
     "two corners": (json.dumps([makers.feature("a", "Polygon", [[[0, 0], [1, 1]]])]), "feature 0 is not a polygon"),
     "not numbers": (json.dumps([makers.feature("a", "Polygon", [[["x", 0], [1, 1], [2, 2]]])]), "is not a polygon"),
-    "infinite": ('[{"geometry": {"type": "Polygon", "coordinates": [[[1e999, 0], [1, 1], [2, 2]]]}, '
-                 '"properties": {"label": "a"}}]', "is not a polygon"),
+    "infinite": (
+        '[{"geometry": {"type": "Polygon", "coordinates": [[[1e999, 0], [1, 1], [2, 2]]]}, '
+        '"properties": {"label": "a"}}]',
+        "is not a polygon",
+    ),
     "no class": (json.dumps([makers.feature("", "Polygon", [makers.box(0, 0, 1, 1)])]), "feature 0 has no class name"),
     "no properties": ('[{"geometry": {"type": "Polygon", "coordinates": []}}]', "is not a polygon"),
 }

@@ -35,7 +35,11 @@ def test_windows_equal_the_whole_page(tmp_path: Path, name: str) -> None:
     with tiff.opened(tmp_path / "a.tif") as tif:
         page = tiff.first_page(tif, tmp_path / "a.tif")
         tiff.check_page(page, tmp_path / "a.tif", 10**6)
-        for rows, columns in [(slice(0, 101), slice(0, 147)), (slice(31, 34), slice(47, 97)), (slice(100, 101), slice(3, 4))]:
+        for rows, columns in [
+            (slice(0, 101), slice(0, 147)),
+            (slice(31, 34), slice(47, 97)),
+            (slice(100, 101), slice(3, 4)),
+        ]:
             found = tiff.read_window(page, tmp_path / "a.tif", rows, columns)
             np.testing.assert_array_equal(found, whole[rows, columns])
 

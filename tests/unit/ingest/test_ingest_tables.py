@@ -73,7 +73,11 @@ def test_lines_with_one_id_are_all_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("file,id\na,b\n", "columns file,id"), ("file,id,group,label,mask,intensity\n", "no lines"), ("\xff\xfe", "columns")],
+    [
+        ("file,id\na,b\n", "columns file,id"),
+        ("file,id,group,label,mask,intensity\n", "no lines"),
+        ("\xff\xfe", "columns"),
+    ],
 )
 def test_a_manifest_that_is_none_is_refused(folder: Path, text: str, words: str) -> None:
     (folder / "manifest.csv").write_text(text)
