@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from tasks.rng import generator, normal
 from tasks.synthesis import networks
-from tasks.synthesis.params import AutoencoderArchitecture, AutoencoderParams
+from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
 from tasks.synthesis.tiles import ORIENTATIONS, oriented
 
 ENCODE_BATCH = 16
@@ -155,9 +155,8 @@ def latent_scale(
 
 def load(folder: Path) -> Codec:
     """The autoencoder in a model folder. Raises `InputError` where it is none, or its weights do not fit."""
-    model = networks.read_model(folder, "autoencoder")
-    architecture = AutoencoderArchitecture.model_validate(model["architecture"])
-    network = networks.autoencoder(architecture)
+    model = networks.read_model(folder, AutoencoderModel)
+    network = networks.autoencoder(model.architecture)
     networks.load_weights(network, folder)
-    mean, std = (np.asarray(model[key], np.float32)[:, None, None] for key in ("latent_mean", "latent_std"))
-    return Codec(network, architecture.factor, architecture.latent_channels, mean, std)
+    mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (model.latent_mean, model.latent_std))
+    return Codec(network, model.architecture.factor, model.architecture.latent_channels, mean, std)

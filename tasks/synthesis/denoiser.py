@@ -8,7 +8,6 @@ own value, 0.5, both are the same.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from tasks.rng import generator, normal
 from tasks.synthesis import conditioning, networks
-from tasks.synthesis.params import DenoiserArchitecture, DenoiserParams, DiffusionParams
+from tasks.synthesis.params import DenoiserModel, DenoiserParams
 from tasks.synthesis.schedule import Epsilon, add_noise, at, epsilon_of, retained
 from tasks.synthesis.tiles import oriented
 
@@ -93,18 +92,11 @@ def held_out_losses(
 
 @dataclass(frozen=True)
 class Model:
-    """A trained denoiser: the noise predictor, its schedule and what its condition means."""
+    """A trained denoiser: the noise predictor, its schedule, and what it says of itself."""
 
     epsilon: Epsilon
     retained: NDArray[np.float64]
-    classes: tuple[str, ...]
-    window: int
-    """Side of the training latents."""
-    channels: int
-    autoencoder: str
-    """Recipe of the autoencoder whose latents it was trained on."""
-    about: dict[str, Any]
-    """All of `model.json`."""
+    about: DenoiserModel
 
 
 def predictor(network: networks.Denoiser, a: NDArray[np.float64], prediction: str) -> Epsilon:
@@ -120,12 +112,9 @@ def predictor(network: networks.Denoiser, a: NDArray[np.float64], prediction: st
 
 def load(folder: Path) -> Model:
     """The denoiser in a model folder. Raises `InputError` where it is none, or its weights do not fit."""
-    about = networks.read_model(folder, "denoiser")
-    architecture = DenoiserArchitecture.model_validate(about["architecture"])
-    diffusion = DiffusionParams.model_validate(about["diffusion"])
-    classes = tuple(about["classes"])
-    network = networks.denoiser(architecture, about["latent_channels"], conditioning.channels(len(classes)))
+    about = networks.read_model(folder, DenoiserModel)
+    channels = conditioning.channels(len(about.classes))
+    network = networks.denoiser(about.architecture, about.latent_channels, channels)
     networks.load_weights(network, folder)
-    a = retained(diffusion.schedule, diffusion.timesteps)
-    epsilon = predictor(network, a, diffusion.prediction)
-    return Model(epsilon, a, classes, about["window_latent_px"], about["latent_channels"], about["autoencoder"], about)
+    a = retained(about.diffusion.schedule, about.diffusion.timesteps)
+    return Model(predictor(network, a, about.diffusion.prediction), a, about)

@@ -14,9 +14,9 @@ from tasks.errors import InputError, fault
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.store import open_array
-from tasks.synthesis import autoencoder, conditioning, denoiser, figures, folder, masks, networks, tiles
+from tasks.synthesis import autoencoder, denoiser, figures, folder, masks, networks, tiles
 from tasks.synthesis.optimise import Run, fit_network
-from tasks.synthesis.params import DenoiserParams
+from tasks.synthesis.params import AutoencoderModel, DenoiserModel, DenoiserParams
 from tasks.synthesis.schedule import retained
 
 
@@ -27,7 +27,7 @@ def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserPara
     if not (train["annotated"] > 0).any():
         wrong = "no training tile is annotated"
         raise InputError(fault(raw / "tiles.parquet", wrong, "some with a mask", "annotate a training slide"))
-    networks.read_model(autoencoder_folder, "autoencoder")
+    networks.read_model(autoencoder_folder, AutoencoderModel)
     plan = Plan(
         stage="train",
         name="denoiser",
@@ -105,16 +105,15 @@ def _write(
     metrics: dict[str, float],
 ) -> None:
     entry = next(e for e in job.plan["inputs"] if e["role"] == "autoencoder")
-    model = {
-        "kind": "denoiser",
-        "architecture": params.architecture.model_dump(mode="json"),
-        "diffusion": params.diffusion.model_dump(mode="json"),
-        "classes": tiles.classes(raw),
-        "condition_channels": conditioning.channels(len(tiles.classes(raw))),
-        "latent_channels": data.latents.shape[2],
-        "window_latent_px": data.latents.shape[3],
-        "autoencoder": entry["recipe"],
-    }
+    model = DenoiserModel(
+        kind="denoiser",
+        architecture=params.architecture,
+        diffusion=params.diffusion,
+        classes=tuple(tiles.classes(raw)),
+        latent_channels=data.latents.shape[2],
+        window_latent_px=data.latents.shape[3],
+        autoencoder=entry["recipe"],
+    )
     files = networks.save(job.content, run.average, model)
     files.append(masks.save_bank(job.content, _annotations(raw, train, params.mask_reduction), params.mask_reduction))
     metrics = metrics | ({"final_loss": run.curve[-1][1]} if run.curve else {})

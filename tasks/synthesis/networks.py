@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.errors import InputError, fault
+from tasks.errors import InputError, ParamsError, fault
 from tasks.lineage.digest import pretty
+from tasks.params import P, Params, parse
 from tasks.rng import generator
 from tasks.synthesis.params import AutoencoderArchitecture, DenoiserArchitecture
 
@@ -149,26 +150,24 @@ def _draw(parameter: Tensor, bound: float, seed: int, name: str) -> None:
         parameter.copy_(torch.from_numpy(values.astype(np.float32)))
 
 
-def save(folder: Path, weights: Mapping[str, Tensor], model: Mapping[str, Any]) -> list[Path]:
+def save(folder: Path, weights: Mapping[str, Tensor], model: Params) -> list[Path]:
     """Write `weights.safetensors` and `model.json` below `folder`; returns both paths."""
     save_file({name: weights[name].contiguous() for name in sorted(weights)}, folder / WEIGHTS)
-    (folder / MODEL).write_bytes(pretty(model))
+    (folder / MODEL).write_bytes(pretty(model.model_dump(mode="json")))
     return [folder / WEIGHTS, folder / MODEL]
 
 
-def read_model(folder: Path, kind: str) -> dict[str, Any]:
-    """`model.json` of a folder that holds a model of `kind`. Raises `InputError` for anything else."""
+def read_model(folder: Path, model: type[P]) -> P:
+    """`model.json` of a folder. Raises `InputError` where there is none or it is of another kind."""
     file = folder / MODEL
     try:
-        model = dict(json.loads(file.read_bytes()))
-        found = model["kind"]
+        return parse(model, json.loads(file.read_bytes()), file)
     except OSError:
-        raise InputError(fault(file, "not there", f"the {kind} of `rawmill train`", "name its folder")) from None
-    except (ValueError, TypeError, KeyError):
-        raise InputError(fault(file, "not a model of rawmill", f"JSON of the {kind}", "train it again")) from None
-    if found != kind:
-        raise InputError(fault(file, f"a model of kind {found!r}", kind, "name the other folder"))
-    return model
+        raise InputError(fault(file, "not there", "a model that rawmill trained", "name its folder")) from None
+    except ValueError:
+        raise InputError(fault(file, "not JSON", "a model that rawmill trained", "train it again")) from None
+    except ParamsError as error:
+        raise InputError(str(error)) from None
 
 
 def load_weights(network: nn.Module, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Params of the stages `train` (autoencoder and denoiser) and `synthesise`."""
+"""Params of the stages `autoencoder`, `denoiser` and `synthesise`, and what stands in their models' `model.json`."""
 
 from typing import Annotated, Literal
 
@@ -90,6 +90,33 @@ class DenoiserParams(Params):
     mask_reduction: Count
     """The training slides' annotations are kept with the model at one pixel in this many, for `synthesise`."""
     held_out_tiles: Count
+
+
+class AutoencoderModel(Params):
+    """`model.json` of an autoencoder's folder."""
+
+    kind: Literal["autoencoder"]
+    architecture: AutoencoderArchitecture
+    latent_mean: tuple[float, ...]
+    latent_std: tuple[Positive, ...]
+    """Of each latent channel over the training tiles; latents are used less the mean, over the deviation."""
+    tile_px: Count
+    pixel_size_um: Positive | None
+
+
+class DenoiserModel(Params):
+    """`model.json` of a denoiser's folder."""
+
+    kind: Literal["denoiser"]
+    architecture: DenoiserArchitecture
+    diffusion: DiffusionParams
+    classes: tuple[str, ...]
+    """Names of the mask's indices 1, 2, …"""
+    latent_channels: Count
+    window_latent_px: Count
+    """Side of the training tiles in latent pixels."""
+    autoencoder: str
+    """Recipe of the autoencoder whose latents it was trained on."""
 
 
 class SamplerParams(Params):

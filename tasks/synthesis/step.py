@@ -1,6 +1,6 @@
 """Step `synthesise`: autoencoder and denoiser in, a synthetic store of mask-image pairs out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tasks.lineage.recipe import Plan, artefact, digest_of, read, source_file
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.store import RGB, Image, create_group, create_image, create_labels, open_array, pyramid_levels, write_image
 from tasks.synthesis import autoencoder, conditioning, decode, denoiser, figures, folder, masks, networks
-from tasks.synthesis.params import SynthesiseParams
+from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SynthesiseParams
 from tasks.synthesis.sampler import guided, sample
 from tasks.synthesis.schedule import ddim_steps
 
@@ -31,12 +31,12 @@ def prepare(models: Path, out: Path, params: SynthesiseParams, corpus: str, mask
     from the annotations that the denoiser carries. Raises `LineageError` and `InputError`.
     """
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
-    model = networks.read_model(models / "denoiser", "denoiser")
+    model = networks.read_model(models / "denoiser", DenoiserModel)
     _check_pair(models, model)
     sizes = list(params.sizes_px)
     if mask is not None:
         inputs.append(source_file("mask", _there(mask), out))
-        sizes = [masks.read_png(mask, len(model["classes"])).shape]  # type: ignore[list-item]
+        sizes = [masks.read_png(mask, len(model.classes)).shape]  # type: ignore[list-item]
     plan = Plan(
         stage="synthesise",
         name=corpus,
@@ -47,9 +47,9 @@ def prepare(models: Path, out: Path, params: SynthesiseParams, corpus: str, mask
         seed=params.seed,
     )
     ids = [f"s{index:05d}" for index in range(params.count)]
-    pixel_size = networks.read_model(models / "autoencoder", "autoencoder")["pixel_size_um"]
+    pixel_size = networks.read_model(models / "autoencoder", AutoencoderModel).pixel_size_um
     planned = {sample_id: tuple(sizes[index % len(sizes)]) for index, sample_id in enumerate(ids)}
-    return start(out, plan, ids, lambda content: _lay_out(content, planned, model["classes"], pixel_size))
+    return start(out, plan, ids, lambda content: _lay_out(content, planned, list(model.classes), pixel_size))
 
 
 def _there(mask: Path) -> Path:
@@ -58,11 +58,11 @@ def _there(mask: Path) -> Path:
     return mask
 
 
-def _check_pair(models: Path, model: Mapping[str, Any]) -> None:
+def _check_pair(models: Path, model: DenoiserModel) -> None:
     """The denoiser must have been trained on this very autoencoder's latents."""
     found = digest_of(read(models / "autoencoder"))
-    if found != model["autoencoder"]:
-        wrong = f"its latents are those of autoencoder {model['autoencoder'][:16]}"
+    if found != model.autoencoder:
+        wrong = f"its latents are those of autoencoder {model.autoencoder[:16]}"
         raise LineageError(fault(models / "denoiser", wrong, found[:16], "train the denoiser again"))
 
 
@@ -85,9 +85,9 @@ def process(job: Job, item: str) -> None:
     params = SynthesiseParams.model_validate(job.plan["params"])
     codec = autoencoder.load(folder.input_path(job, "autoencoder"))
     model = denoiser.load(folder.input_path(job, "denoiser"))
-    cut = _mask(job, params, item, len(model.classes))
+    cut = _mask(job, params, item, len(model.about.classes))
     latents = draw_latents(cut.mask, codec, model, params, item)
-    files = write_pair(job.content / "samples" / item, latents, cut.mask, codec, model.window)
+    files = write_pair(job.content / "samples" / item, latents, cut.mask, codec, model.about.window_latent_px)
     facts = {
         "height_px": cut.mask.shape[0],
         "width_px": cut.mask.shape[1],
@@ -108,11 +108,11 @@ def draw_latents(
     mask: NDArray[np.uint8], codec: autoencoder.Codec, model: denoiser.Model, params: SynthesiseParams, item: str
 ) -> NDArray[np.float32]:
     """Unit-variance latents (c, y, x) for a mask: as large as the mask needs, at least one window."""
-    told = conditioning.condition(mask, len(model.classes), codec.factor)
-    fill = [(0, max(0, model.window - n)) for n in told.shape[1:]]
+    told = conditioning.condition(mask, len(model.about.classes), codec.factor)
+    fill = [(0, max(0, model.about.window_latent_px - n)) for n in told.shape[1:]]
     told = np.pad(told, [(0, 0), *fill], mode="edge")
-    null = torch.from_numpy(conditioning.null(len(model.classes), 1, 1))
-    window = (model.window, model.window)
+    null = torch.from_numpy(conditioning.null(len(model.about.classes), 1, 1))
+    window = (model.about.window_latent_px, model.about.window_latent_px)
     epsilon = guided(model.epsilon, null, params.sampler.guidance)
     steps = ddim_steps(model.retained, params.sampler.steps)
     return sample(told, epsilon, steps, window, codec.channels, params.seed, item, params.sampler.batch_windows)
@@ -144,7 +144,7 @@ def finish(job: Job) -> Record:
     rows = [_row(item, done["facts"], params) for item, done in found if done]
     pd.DataFrame(rows).to_parquet(job.content / "samples.parquet", index=False)
     _sheet(job)
-    classes = networks.read_model(folder.input_path(job, "denoiser"), "denoiser")["classes"]
+    classes = networks.read_model(folder.input_path(job, "denoiser"), DenoiserModel).classes
     metrics = {"samples": float(len(rows)), **_frequencies(job, classes)}
     return publish(job, metrics, figures=("figures/samples.png",))
 
@@ -162,7 +162,7 @@ def _row(item: str, facts: Mapping[str, Any], params: SynthesiseParams) -> dict[
     }
 
 
-def _frequencies(job: Job, classes: list[str]) -> dict[str, float]:
+def _frequencies(job: Job, classes: Sequence[str]) -> dict[str, float]:
     """Fraction of each class over the masks of all samples (thesis A, fig. 5.7)."""
     counts = np.zeros(len(classes) + 1)
     for item in job.items:

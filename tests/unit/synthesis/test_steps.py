@@ -16,13 +16,13 @@ from tasks.errors import InputError, LineageError, ParamsError
 from tasks.lineage.recipe import read
 from tasks.synthesis import autoencoder, autoencoder_step, denoiser, denoiser_step, networks, optimise, step
 from tasks.synthesis.masks import load_bank
-from tasks.synthesis.params import SynthesiseParams
+from tasks.synthesis.params import AutoencoderParams, SynthesiseParams
 
 
 def test_autoencoder_folder_holds_what_the_data_model_says(models, raw):
     folder = models / "autoencoder"
     about = json.loads((folder / "model.json").read_bytes())
-    assert about["factor"] == 4 and about["tile_px"] == 32 and about["pixel_size_um"] == 0.5
+    assert about["tile_px"] == 32 and about["pixel_size_um"] == 0.5
     assert {"held_out_psnr_db", "held_out_ssim", "final_loss"} == set(
         json.loads((folder / "metrics.json").read_bytes())
     )
@@ -42,7 +42,7 @@ def test_denoiser_folder_names_its_tiles_and_carries_its_masks(models):
         set(bank.slides) == {"a", "b"} and bank.slides["a"].shape == (64, 64) and bank.slides["a"][-1].tolist()[0] == 1
     )
     model = denoiser.load(models / "denoiser")
-    assert model.classes == ("red", "blue") and model.window == 8 and len(model.retained) == 100
+    assert model.about.classes == ("red", "blue") and model.about.window_latent_px == 8 and len(model.retained) == 100
 
 
 def test_a_killed_training_resumes_to_the_same_output(models, raw, denoiser_params, tmp_path, monkeypatch):
@@ -140,7 +140,7 @@ def test_a_denoiser_of_another_autoencoder_is_refused(models, raw, autoencoder_p
 
 
 def test_swapped_models_and_foreign_weights_are_refused(models, tmp_path):
-    with pytest.raises(InputError, match="expected denoiser"):
+    with pytest.raises(InputError, match="kind"):
         denoiser.load(models / "autoencoder")
     with pytest.raises(InputError, match="not there"):
         autoencoder.load(tmp_path)
@@ -164,11 +164,20 @@ def test_a_factor_that_does_not_divide_the_tiles_is_refused(raw, autoencoder_par
         autoencoder_step.prepare(raw, tmp_path / "out", autoencoder_params.model_copy(update={"architecture": odd}))
 
 
-def test_model_files_are_read_back_as_written(tmp_path):
+def test_model_files_are_read_back_as_written(tmp_path, autoencoder_params):
     weights = {"b": torch.arange(3.0), "a": torch.ones(2, 2).T}
-    networks.save(tmp_path, weights, {"kind": "autoencoder"})
-    assert networks.read_model(tmp_path, "autoencoder") == {"kind": "autoencoder"}
+    networks.save(tmp_path, weights, autoencoder_params)
+    assert networks.read_model(tmp_path, AutoencoderParams) == autoencoder_params
     layer = torch.nn.Module()
     layer.a, layer.b = torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(3))
     networks.load_weights(layer, tmp_path)
     assert torch.equal(layer.b, weights["b"]) and not layer.a.requires_grad
+    (tmp_path / "model.json").write_bytes(b"{")
+    with pytest.raises(InputError, match="not JSON"):
+        networks.read_model(tmp_path, AutoencoderParams)
+
+
+def test_fidelity_has_its_closed_forms():
+    picture = np.full((2, 3, 32, 32), 100, np.uint8)
+    assert autoencoder_step.fidelity(picture, picture)["ssim"] == pytest.approx(1)
+    assert autoencoder_step.fidelity(picture, picture + 5)["psnr_db"] == pytest.approx(10 * np.log10(255**2 / 25))
