@@ -171,3 +171,14 @@ def test_tiles_that_cannot_be_learnt_from(
 def test_unlabelled_tiles_are_left_out(crops: Path, tmp_path: Path, classification: LearnParams) -> None:
     store = changed(crops, tmp_path / "v.zarr", lambda t: t.assign(label=t["label"].where(t.index % 2 == 0, "")))
     assert len(data.read_table(store, classification)) == 24
+
+
+def test_an_input_that_is_swapped_under_way_is_caught(crops: Path, tmp_path: Path, classification: LearnParams) -> None:
+    views = tmp_path / "views.zarr"
+    shutil.copytree(crops, views)
+    job = step.prepare(views, None, tmp_path / "m", classification, "x")
+    shutil.rmtree(views)
+    changed(crops, views, lambda t: t.assign(intensity=0.5))
+    with pytest.raises(LineageError, match="run the stage again"):
+        step.process(job, "fold0")
+    assert not job.out.exists() and output.todo(job) == list(job.items)
