@@ -1,0 +1,140 @@
+"""The `rawmill` command as a user meets it: help, results, errors of one line, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import cli
+from tasks.lineage import recipe
+from tests import makers
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ["repro", "ingest", "develop", "synthesize", "audit", "trace", "uses", "report"]
+
+
+@pytest.fixture
+def rawmill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs the command in an empty folder; returns its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rawmill", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        streams = capsys.readouterr()
+        return int(end.value.code or 0), streams.out, streams.err
+
+    return run
+
+
+def frame(folder: Path, name: str = "frame.dng") -> Path:
+    return makers.write_dng(folder / name, makers.mosaic_of(64, 96))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_examples(rawmill, command: str) -> None:
+    code, out, _ = rawmill(command, "--help")
+    assert code == 0
+    assert f"rawmill {command}" in out
+    assert "Examples:" in out
+
+
+def test_a_users_file_becomes_a_store_a_variant_and_an_audit(rawmill, tmp_path: Path) -> None:
+    file = frame(tmp_path)
+    code, out, err = rawmill("ingest", file, "--out", "raw.zarr", "--json")
+    assert code == 0, err
+    assert json.loads(out)["recipe"] == recipe.digest_of(recipe.read(Path("raw.zarr")))
+    assert rawmill("develop", "raw.zarr", "--variant", "bi,u,ga", "--out", "v.zarr")[0] == 0
+    code, out, err = rawmill("audit", "v.zarr", "--json")
+    assert code == 0, err
+    assert {Path(n["path"]).name for n in json.loads(out)["nodes"]} == {"v.zarr", "raw.zarr", "frame.dng"}
+    file.write_bytes(file.read_bytes()[:-1] + b"\x00")
+    code, _, err = rawmill("audit", "v.zarr")
+    assert code == 4
+    assert "frame.dng" in err
+
+
+def test_a_file_is_developed_at_once_and_a_repeat_finds_it_done(rawmill, tmp_path: Path) -> None:
+    file = frame(tmp_path)
+    assert rawmill("develop", file, "--variant", "me,s,me", "--out", "v.zarr")[0] == 0
+    made = recipe.digest_of(recipe.read(Path("v.zarr")))
+    stamp = Path("v.zarr/recipe.json").stat().st_mtime_ns
+    assert rawmill("develop", file, "--variant", "me,s,me", "--out", "v.zarr")[0] == 0
+    assert recipe.digest_of(recipe.read(Path("v.zarr"))) == made
+    assert Path("v.zarr/recipe.json").stat().st_mtime_ns == stamp
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["frame.dng", "v-raw.zarr", "v.zarr"]
+
+
+def test_one_bad_file_among_good_ones_is_named_and_the_good_are_done(rawmill, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.dng"
+    bad.write_bytes(frame(tmp_path).read_bytes()[:100])
+    code, _, err = rawmill("ingest", tmp_path / "frame.dng", bad, "--out", "raw.zarr")
+    assert code == 3
+    assert [line for line in err.splitlines() if "bad.dng" in line and "expected" in line]
+    recipe.check_files(Path("raw.zarr"))
+
+
+WRONG = [
+    (["develop", "absent.zarr", "--variant", "bi,u,ga", "--out", "v.zarr"], 3, "absent.zarr"),
+    (["develop", "a.dng", "--variant", "xx", "--out", "v.zarr"], 2, "develop.variants.xx"),
+    (["synthesize", "--model", "m", "--size", "9", "--out", "s.zarr"], 2, "HEIGHTxWIDTH"),
+    (["synthesize", "--model", "m", "--size", "64x64", "--out", "s.zarr"], 4, "autoencoder"),
+    (["trace", "store.zarr"], 3, "PATH#ID"),
+    (["trace", "store.zarr#x"], 3, "store.zarr"),
+    (["audit", "absent"], 4, "absent"),
+    (["audit"], 4, "no outputs"),
+    (["repro"], 2, "no dvc.yaml"),
+    (["uses", "x.tif"], 3, "x.tif"),
+    (["ingest", "x.tif"], 2, "--out"),
+    (["nonsense"], 2, "nonsense"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), WRONG, ids=[" ".join(w[0][:2]) for w in WRONG])
+def test_what_cannot_work_is_one_line_and_a_code(rawmill, arguments: list[str], code: int, words: str) -> None:
+    found, out, err = rawmill(*arguments)
+    assert (found, out) == (code, "")
+    assert words in err
+    assert "Traceback" not in err
+    assert not list(Path().glob("*.zarr"))
+
+
+def test_an_unknown_params_key_is_named(rawmill, tmp_path: Path) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["ingest"]["files"]["tile_side"] = 3
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    code, _, err = rawmill("ingest", frame(tmp_path), "--out", "raw.zarr")
+    assert code == 2
+    assert "tile_side" in err
+
+
+def test_what_is_not_ours_is_not_overwritten(rawmill, tmp_path: Path) -> None:
+    Path("raw.zarr").mkdir()
+    Path("raw.zarr/thesis.txt").write_text("mine")
+    code, _, err = rawmill("ingest", frame(tmp_path), "--out", "raw.zarr")
+    assert code == 3
+    assert "not an output of rawmill" in err
+    assert Path("raw.zarr/thesis.txt").read_text() == "mine"
+
+
+def test_ctrl_c_ends_with_130_and_nothing_half_made(tmp_path: Path) -> None:
+    """A real SIGINT to a real process, while it ingests."""
+    files = [makers.write_dng(tmp_path / f"f{i}.dng", makers.mosaic_of(1024, 1024)) for i in range(12)]
+    command = [sys.executable, "-m", "flows.cli", "ingest", *map(str, files), "--out", str(tmp_path / "raw.zarr")]
+    env = {**os.environ, "RAWMILL_WORKERS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob(".raw.zarr.staging-*/done/*.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "interrupted; run it again to go on where it stopped"
+    assert not (tmp_path / "raw.zarr").exists()
