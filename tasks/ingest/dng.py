@@ -23,6 +23,7 @@ BLACK_DIM, BLACK, WHITE = 50713, 50714, 50717
 COLOUR_MATRIX_1, COLOUR_MATRIX_2, NEUTRAL, NOISE = 50721, 50722, 50728, 51041
 EXPOSURE, ISO, EXIF = 33434, 34855, 34665
 BLACK_DELTAS = (50715, 50716)
+ACTIVE_AREA = 50829
 READABLE = (1, 7)
 """Uncompressed and lossless JPEG."""
 LEAST_BITS = 10
@@ -86,7 +87,7 @@ def raw_page(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
 
 
 def check_raw_page(page: tifffile.TiffPage, path: Path, most_pixels: int) -> None:
-    """Raise `BadFile` on all that LibRaw reads wrongly: floats, 8 bits, other compressions, other patterns."""
+    """Raise `BadFile` on what LibRaw reads wrongly: floats, 8 bits, other compressions and patterns, odd margins."""
     again = "convert it to an uncompressed or lossless JPEG DNG of integers"
     if page.sampleformat == 3:
         raise BadFile(path, f"float{page.bitspersample} pixels", "integer pixels", again)
@@ -99,6 +100,10 @@ def check_raw_page(page: tifffile.TiffPage, path: Path, most_pixels: int) -> Non
     repeat = page.tags.get(33421)
     if repeat is not None and tuple(repeat.value) != (2, 2):
         raise BadFile(path, f"a colour pattern of {tuple(repeat.value)} sites", "a 2x2 Bayer pattern", "leave it out")
+    area = page.tags.get(ACTIVE_AREA)
+    if area is not None and (area.value[0] % 2 or area.value[1] % 2):
+        wrong = f"an active area that starts at {tuple(area.value[:2])}"
+        raise BadFile(path, wrong, "even offsets: LibRaw shifts the pattern at odd ones", again)
     too_large(path, page.imagelength, page.imagewidth, most_pixels, "most_frame_pixels")
     tiff.check_page(page, path, most_pixels)
 

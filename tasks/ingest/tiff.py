@@ -48,7 +48,7 @@ def headers(path: Path, wrong: str) -> Iterator[None]:
 @contextmanager
 def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """The TIFF at `path`; `BadFile` where its header cannot be read."""
-    with headers(path, "not a readable TIFF"):
+    with headers(path, "truncated or damaged, not a readable TIFF"):
         tif = tifffile.TiffFile(path)
     with tif:
         yield tif
@@ -78,7 +78,7 @@ def check_chain(tif: tifffile.TiffFile, path: Path) -> None:
 
 def first_page(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     """The first page; `BadFile` where there is none."""
-    with headers(path, "its first page cannot be read"):
+    with headers(path, "truncated or damaged, its first page cannot be read"):
         page = tif.pages.first
         _ = page.dtype, page.shape, page.chunked
         if page.imagelength < 1 or page.imagewidth < 1:

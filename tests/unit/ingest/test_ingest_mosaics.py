@@ -110,6 +110,26 @@ def test_a_dng_that_does_not_say_enough_is_refused(tmp_path: Path, name: str) ->
         mosaic.decode(path, None, MOST)
 
 
+def active_area(top: int, left: int, bottom: int, right: int) -> dict:
+    return {**makers.dng_tags("GRBG"), 50829: (50829, 4, 4, (top, left, bottom, right), True)}
+
+
+def test_only_the_active_area_is_taken_with_the_pattern_of_its_corner(tmp_path: Path) -> None:
+    pixels = makers.mosaic_of(60, 80)
+    found = mosaic.decode(makers.write_dng(tmp_path / "a.dng", pixels, active_area(2, 4, 58, 76)), None, MOST)
+    np.testing.assert_array_equal(found.pixels, pixels[2:58, 4:76])
+    assert found.calibration.pattern == "GRBG"
+    assert found.calibration.black_level_dn == makers.BLACK_DN
+
+
+@pytest.mark.parametrize("corner", [(1, 0), (0, 3), (1, 1)])
+def test_an_active_area_at_odd_offsets_is_refused(tmp_path: Path, corner: tuple[int, int]) -> None:
+    """LibRaw would shift the pattern and drop rows there."""
+    path = makers.write_dng(tmp_path / "a.dng", makers.mosaic_of(60, 80), active_area(*corner, 58, 76))
+    with pytest.raises(BadFile, match="active area that starts at"):
+        mosaic.decode(path, None, MOST)
+
+
 def test_one_black_level_holds_for_all_sites(tmp_path: Path) -> None:
     tags = {**without(50713), 50714: (50714, 5, 1, (513, 2), True)}
     path = makers.write_dng(tmp_path / "a.dng", makers.mosaic_of(46, 62), tags)

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from ome_zarr_models.v05.image import Image as NgffImage
 
-from tasks.ingest import slide, tiff
+from tasks import output, store
+from tasks.ingest import slide, step, tiff
 from tasks.ingest.bad import BadFile
 from tests import makers
 
@@ -141,13 +144,20 @@ def real_or_made(tmp_path: Path) -> tuple[Path, tuple[int, int]]:
     return path, (2967, 2220)
 
 
-def test_a_real_svs_reads_as_tifffile_reads_it(tmp_path: Path) -> None:
+def test_a_real_svs_is_ingested_as_tifffile_reads_it(tmp_path: Path) -> None:
     path, shape = real_or_made(tmp_path)
-    changes = {"most_slide_pixels": 10**8}
-    with slide.opened(path, makers.params("slides", **changes)) as one:
-        assert (one.height, one.width) == shape
-        assert one.pixel_size_um == 0.499
-        assert sorted(one.associated) == ["label", "macro", "thumbnail"]
-        rows, columns = slice(201, 295), slice(100, 219)
-        found = one.read(rows, columns)
-    np.testing.assert_array_equal(found, np.moveaxis(tifffile.imread(path, key=0)[rows, columns], -1, 0))
+    known = makers.params(most_frame_pixels=10**7, most_slide_pixels=10**8, tile_sides_px=[128], smallest_level_px=512)
+    job = step.prepare_files([path], tmp_path / "o.zarr", known, None)
+    for item in output.todo(job):
+        step.process(job, item)
+    record = step.finish(job)
+    (here,) = (record.path / "slides").glob("*/")
+    np.testing.assert_array_equal(store.open_array(here / "0")[...], np.moveaxis(tifffile.imread(path, key=0), -1, 0))
+    assert store.open_array(here / "0").shape == (3, *shape)
+    assert store.read_attributes(here)["pixel_size_um"] == 0.499
+    NgffImage.from_zarr(zarr.open_group(here, mode="r"))
+    with tifffile.TiffFile(path) as tif:
+        for series in tif.series[1:]:
+            stored = store.open_array(here / "associated" / series.name.lower())[...]
+            np.testing.assert_array_equal(stored, np.moveaxis(series.asarray(), -1, 0))
+    assert 0 < record.metrics["tiles"] <= (shape[0] // 128) * (shape[1] // 128)
