@@ -1,9 +1,10 @@
 """The latent autoencoder: its loss, its latents at unit variance, and how well it gives pictures back.
 
-Pictures are uint8 (c, y, x), seen by the network as x / 127.5 - 1. Latents are (mean - m) / s with m and s per
-channel over the training tiles, so that a diffusion that starts at N(0, 1) fits them.
+Pictures are uint8 (c, y, x), seen by the network as x / 127.5 - 1. Latents are (mean - m) / s, m per channel
+and s one for all, so that they have unit variance together and a diffusion that starts at N(0, 1) fits them.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,15 @@ def begin(network: networks.Autoencoder, pictures: NDArray[np.uint8], params: Au
     networks.initialise(network, params.seed)
     architecture = params.architecture
     if architecture.linear_path:
-        network.begin_linear(*principal(pictures, architecture.factor, architecture.latent_channels))
+        mean, basis, deviation = principal(pictures, architecture.factor, architecture.latent_channels)
+        scale = component_scale(deviation, architecture.whitening)
+        network.begin_linear(mean, basis, scale, architecture.first_latent_noise)
+
+
+def component_scale(deviation: NDArray[np.float32], whitening: float) -> NDArray[np.float32]:
+    """Divisors (c,) that leave components at deviations ~ deviation ** (1 - whitening), of unit mean square."""
+    left = deviation ** (1 - whitening)
+    return np.asarray(deviation / left * np.sqrt(np.mean(left**2)), np.float32)
 
 
 def batch(pictures: NDArray[np.uint8], params: AutoencoderParams, step: int) -> tuple[Tensor, Tensor]:
@@ -109,8 +118,7 @@ class Codec:
     channels: int
     mean: NDArray[np.float32]
     """(c, 1, 1)"""
-    std: NDArray[np.float32]
-    """(c, 1, 1)"""
+    std: float
 
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Unit-variance latents (n, c, y/f, x/f) of pictures (n, 3, y, x)."""
@@ -138,10 +146,8 @@ def raw_latents(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> N
     return found
 
 
-def latent_scale(
-    network: networks.Autoencoder, pictures: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of each latent channel over `pictures` (n, 3, y, x), each (c, 1, 1)."""
+def latent_scale(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
+    """Mean of each latent channel (c, 1, 1) and one standard deviation about them, over `pictures` (n, 3, y, x)."""
     total: NDArray[np.float64] = np.zeros((2, 1))
     count = 0
     for chunk in chunks(pictures):
@@ -149,8 +155,8 @@ def latent_scale(
         total = total + np.stack([found.sum((0, 2, 3)), (found**2).sum((0, 2, 3))])
         count += found[:, 0].size
     mean = total[0] / count
-    std = np.sqrt(total[1] / count - mean**2)
-    return mean[:, None, None].astype(np.float32), std[:, None, None].astype(np.float32)
+    std = math.sqrt(float(np.mean(total[1] / count - mean**2)))
+    return mean[:, None, None].astype(np.float32), std
 
 
 def load(folder: Path) -> Codec:
@@ -158,5 +164,5 @@ def load(folder: Path) -> Codec:
     model = networks.read_model(folder, AutoencoderModel)
     network = networks.autoencoder(model.architecture)
     networks.load_weights(network, folder)
-    mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (model.latent_mean, model.latent_std))
-    return Codec(network, model.architecture.factor, model.architecture.latent_channels, mean, std)
+    mean = np.asarray(model.latent_mean, np.float32)[:, None, None]
+    return Codec(network, model.architecture.factor, model.architecture.latent_channels, mean, model.latent_std)

@@ -72,7 +72,7 @@ def _write(
         kind="autoencoder",
         architecture=params.architecture,
         latent_mean=tuple(float(v) for v in codec.mean.ravel()),
-        latent_std=tuple(float(v) for v in codec.std.ravel()),
+        latent_std=codec.std,
         tile_px=tiles.side_px(table),
         pixel_size_um=tiles.pixel_size_um(raw, str(train["item"].iloc[0])),
     )

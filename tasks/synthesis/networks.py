@@ -4,6 +4,7 @@ A model folder holds `weights.safetensors` (float32) and `model.json`; nothing i
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,6 @@ from tasks.synthesis.params import AutoencoderArchitecture, DenoiserArchitecture
 
 WEIGHTS = "weights.safetensors"
 MODEL = "model.json"
-
-
-FIRST_LOG_VARIANCE = -6.0
-"""Of the latents beside a linear path, before training: noise of 5 % of their deviation."""
 
 
 class Autoencoder(nn.Module):
@@ -73,15 +70,15 @@ class Autoencoder(nn.Module):
         return pictures if self.up is None else pictures + self.up(latents)
 
     def begin_linear(
-        self, mean: NDArray[np.float32], basis: NDArray[np.float32], deviation: NDArray[np.float32]
+        self, mean: NDArray[np.float32], basis: NDArray[np.float32], scale: NDArray[np.float32], noise: float
     ) -> None:
-        """Set the linear path to whitened principal components and silence the convolutions' last layers.
+        """Set the linear path to principal components over `scale` and silence the convolutions' last layers.
 
-        `mean` (3, f, f), `basis` (c, 3, f, f) orthonormal, `deviation` (c,) of the components over the tiles.
+        `mean` (3, f, f), `basis` (c, 3, f, f) orthonormal, `scale` (c,), `noise` the deviation of the latents' noise.
         """
         assert self.down is not None and self.up is not None
-        into = torch.from_numpy(basis / deviation[:, None, None, None])
-        back = torch.from_numpy(basis * deviation[:, None, None, None])
+        into = torch.from_numpy(basis / scale[:, None, None, None])
+        back = torch.from_numpy(basis * scale[:, None, None, None])
         centre = torch.from_numpy(mean)
         with torch.no_grad():
             self.down.weight.copy_(into)
@@ -92,7 +89,7 @@ class Autoencoder(nn.Module):
             for layer in (net.quant_conv_mu, net.quant_conv_log_sigma, net.decoder.blocks[-1]):
                 layer.conv.weight.zero_()
                 layer.conv.bias.zero_()
-            net.quant_conv_log_sigma.conv.bias.fill_(FIRST_LOG_VARIANCE)
+            net.quant_conv_log_sigma.conv.bias.fill_(2 * math.log(noise))
 
 
 class Denoiser(nn.Module):

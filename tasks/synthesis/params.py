@@ -37,6 +37,11 @@ class AutoencoderArchitecture(Params):
     linear_path: bool
     """Beside the convolutions, a linear projection of factor x factor pixels to the latent and back, which begins as
     the principal components of the training tiles; the convolutions then learn only what it misses."""
+    whitening: Fraction
+    """Of a linear path at its start: components keep their deviation to the power 1 - whitening. 1 makes all equal;
+    0 keeps their proportions, so that diffusion settles the coarse before the fine."""
+    first_latent_noise: Positive
+    """Deviation of the latents' noise at the start of a linear path, where the latents' is 1."""
 
     @property
     def factor(self) -> int:
@@ -98,8 +103,9 @@ class AutoencoderModel(Params):
     kind: Literal["autoencoder"]
     architecture: AutoencoderArchitecture
     latent_mean: tuple[float, ...]
-    latent_std: tuple[Positive, ...]
-    """Of each latent channel over the training tiles; latents are used less the mean, over the deviation."""
+    """Of each latent channel over the training tiles."""
+    latent_std: Positive
+    """Of all channels together, about their means; latents are used less the mean, over this."""
     tile_px: Count
     pixel_size_um: Positive | None
 

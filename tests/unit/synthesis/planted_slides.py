@@ -74,6 +74,8 @@ AUTOENCODER = {
         "norm_groups": 4,
         "latent_channels": 3,
         "linear_path": True,
+        "whitening": 1.0,
+        "first_latent_noise": 0.05,
     },
     "fit": FIT,
     "kl_weight": 1e-6,

@@ -65,9 +65,16 @@ def test_a_linear_path_starts_as_the_projection_on_its_components(autoencoder_pa
     expected = (blocks(tiles, 4) - mean.ravel()) @ flat.T @ flat + mean.ravel()
     latent, sigma = made.encode(autoencoder.to_network(tiles))
     assert latent.detach().numpy().std(axis=(0, 2, 3)) == pytest.approx(1, abs=0.2)
-    assert torch.allclose(sigma, torch.full_like(sigma, math.exp(-3)))
+    assert torch.allclose(sigma, torch.full_like(sigma, 0.05))
     found = blocks(127.5 * (made.decode(latent).detach().numpy() + 1), 4)
     assert np.abs(found - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize(("whitening", "left"), [(0.0, [4, 1]), (0.5, [2, 1]), (1.0, [1, 1])])
+def test_whitening_sets_the_proportions_of_the_components(whitening, left):
+    deviation = np.array([4, 1], np.float32)
+    found = deviation / autoencoder.component_scale(deviation, whitening)
+    assert found / found[1] == pytest.approx(left) and np.mean(found**2) == pytest.approx(1)
 
 
 def test_without_a_linear_path_the_convolutions_stand_alone(autoencoder_params):
@@ -107,7 +114,7 @@ def test_scaled_latents_have_zero_mean_and_unit_variance(network, autoencoder_pa
     codec = autoencoder.Codec(network, 4, 3, mean, std)
     latents = codec.encode(tiles)
     assert latents.mean(axis=(0, 2, 3)) == pytest.approx(0, abs=1e-4)
-    assert latents.std(axis=(0, 2, 3)) == pytest.approx(1, abs=1e-4)
+    assert np.mean(latents.var(axis=(0, 2, 3))) == pytest.approx(1, abs=1e-4)
     direct = network.decode(network.encode(autoencoder.to_network(tiles[:2]))[0]).detach().numpy()
     assert np.abs(codec.decode(latents[:2]) - direct).max() < 1e-4
 
