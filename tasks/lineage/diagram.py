@@ -64,11 +64,16 @@ def _group_box(name: str, nodes: Sequence[Node]) -> Box:
     files, size = sum(n.files for n in nodes), sum(n.bytes for n in nodes)
     many = f"{files} files, {size_text(size)}" if files > 1 else size_text(size)
     if len(nodes) > 1:
-        folder = first.path.rsplit("/", 1)[0].rsplit("/", 1)[-1]
-        title = f"{len(nodes)} {folder} {'files' if first.kind != 'output' else 'stores'}"
+        where = first.path.split(":")[0] if first.kind == "package" else first.path.split("/")[-2]
+        title = f"{len(nodes)} {where} {'stores' if first.kind == 'output' else 'files'}"
         return Box(name, title, (_what(first), many), tone(first.stage))
-    short = first.path.removeprefix("data/") if first.kind == "output" else first.path.rsplit("/", 1)[-1]
-    return Box(name, short, (f"{_what(first)} · {first.digest[:10]}", many), tone(first.stage))
+    return Box(name, _title(first), (f"{_what(first)} · {first.digest[:10]}", many), tone(first.stage))
+
+
+def _title(node: Node) -> str:
+    """The last two parts of an output's path, the last of a file's."""
+    parts = node.path.removesuffix(".zarr").split("/")
+    return "/".join(parts[-2:] if node.kind == "output" else parts[-1:])
 
 
 def _what(node: Node) -> str:
@@ -101,7 +106,8 @@ def _pairs(above: Story | None, story: Story) -> Iterator[tuple[Story | None, St
 
 
 def _story_box(story: Story, parts: set[str]) -> Box:
-    name = story.path.removeprefix("data/") if story.root else story.path.rsplit("/", 1)[-1]
+    short = story.path.removesuffix(".zarr").split("/")
+    name = "/".join(short[-2:] if story.root else short[-1:])
     title = next(iter(parts)) if len(parts) == 1 and story.kind == "samples" else name
     what = {"tiles": "tiles", "sources": "source files", "samples": "sample"}.get(story.kind, "")
     count = f"{len(parts)} {what}" if parts else _weights(story)
@@ -111,5 +117,5 @@ def _story_box(story: Story, parts: set[str]) -> Box:
 
 
 def _weights(story: Story) -> str:
-    tiles = story.facts.get("tiles")
-    return f"trained on {sum(tiles.values())} tiles" if isinstance(tiles, dict) else story.kind
+    tiles = story.facts.get("distinct_tiles")
+    return f"trained on {tiles} tiles" if tiles else story.kind

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 BOX_WIDTH_PX, BOX_HEIGHT_PX, GAP_X_PX, GAP_Y_PX, BEND_HEIGHT_PX, MARGIN_PX = 190.0, 58.0, 58.0, 16.0, 14.0, 12.0
 SWEEPS = 12
-TITLE_LETTERS, LINE_LETTERS = 25, 31
+TITLE_LETTERS, LINE_LETTERS = 23, 30
 
 
 @dataclass(frozen=True)

@@ -99,9 +99,11 @@ def describe(path: Path, ids: Ids, tree: Collection[str]) -> tuple[list[str], di
         cut = rows[rows["tile_id"].isin(ids)]
         return contents.files_of_tiles(path, tree, cut), {"tiles": len(cut), "sources": sorted(set(cut["source"]))}
     if kind == "model":
-        roles = contents.tiles(path).drop_duplicates(["tile_id", "role"])["role"].value_counts()
+        rows = contents.tiles(path)
+        roles = rows.drop_duplicates(["tile_id", "role"])["role"].value_counts()
         names = [n for n in sorted(tree) if n.endswith(".safetensors") or n in ("model.json", "tiles.parquet")]
-        return names, {"tiles": {str(k): int(v) for k, v in sorted(roles.items())}}
+        counts = {str(k): int(v) for k, v in sorted(roles.items())}
+        return names, {"tiles": counts, "distinct_tiles": int(rows["tile_id"].nunique())}
     if kind == "sources" and ids is not None:
         return sorted(ids & set(tree)), {}
     return [], {"files": len(tree)}
@@ -214,5 +216,10 @@ SHOWN = 8
 
 def _facts(story: Story) -> list[tuple[str, Any]]:
     rows = story.facts.get("samples", ())
-    flat = [(k, v) for row in rows for k, v in row.items() if k != "sample_id"]
+    flat = [(k, _short(v)) for row in rows for k, v in row.items() if k != "sample_id"]
     return [*flat, *((k, v) for k, v in story.facts.items() if k != "samples" and v is not None)]
+
+
+def _short(value: Any) -> Any:
+    """A list of many as its number and its first."""
+    return f"{len(value)}, first {value[0]}" if isinstance(value, list) and len(value) > 1 else value

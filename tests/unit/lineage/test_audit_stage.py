@@ -114,7 +114,7 @@ def test_pictures_are_valid_xml_and_name_what_they_show(chain: Path) -> None:
     whole = audit_svg(audit_all(chain, base=chain.parent))
     for text, words in (
         (story, ("x0", "models/denoiser", "multipage_rgb.tif")),
-        (whole, ("raw/cells.zarr", "3 mine files")),
+        (whole, ("raw/cells", "3 mine files", "cells/plain")),
     ):
         root = ElementTree.fromstring(text)
         assert root.tag.endswith("svg")
