@@ -55,7 +55,8 @@ def frechet_bars(path: Path, comparisons: Sequence[Mapping[str, Any]]) -> None:
     axes = figure.subplots()
     names = [f"{c['candidate']} against {c['reference']}".replace("_", " ") for c in comparisons]
     values = [c["frechet"]["value"] for c in comparisons]
-    ends = [[max(c["frechet"][e], 1e-3) for c in comparisons] for e in ("low", "high")]
+    floor = max(min(values) / 5, 1e-3)
+    ends = [[max(c["frechet"][e], floor) for c in comparisons] for e in ("low", "high")]
     colours = [PALETTE[2] if c["candidate"] == "synthetic" else PALETTE[1] for c in comparisons]
     places = np.arange(len(names))
     axes.barh(places, values, color=colours, height=0.6)
@@ -63,6 +64,7 @@ def frechet_bars(path: Path, comparisons: Sequence[Mapping[str, Any]]) -> None:
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.set_xlim(left=floor)
     axes.set_xlabel(f"squared Fréchet distance of features, {comparisons[0]['tiles']} tiles a set (lower is nearer)")
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)

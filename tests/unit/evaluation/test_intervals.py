@@ -13,21 +13,21 @@ def sample(i: int, n: int = 40) -> np.ndarray:
 
 def test_bootstrap_covers_the_mean_at_its_confidence() -> None:
     hits = 0
-    for i in range(200):
+    for i in range(300):
         x = sample(i)
-        found = bootstrap(lambda rows, x=x: float(x[rows].mean()), 40, 80, 0.9, 1, str(i))
+        found = bootstrap(lambda rows, x=x: float(x[rows].mean()), 40, 120, 0.9, 1, str(i))
         hits += found.low <= 0 <= found.high
-    assert 0.84 < hits / 200 < 0.94
+    assert 0.84 < hits / 300 < 0.94
 
 
 def test_half_sampling_covers_a_difference_of_means_at_its_confidence() -> None:
     hits = 0
-    for i in range(200):
+    for i in range(300):
         a, b = sample(i), sample(1000 + i)
         groups = (np.arange(40), np.arange(40))
-        (found,) = half_sampling(lambda r, s, a=a, b=b: [a[r].mean() - b[s].mean()], groups, 80, 0.9, 1, str(i))
+        (found,) = half_sampling(lambda r, s, a=a, b=b: [a[r].mean() - b[s].mean()], groups, 120, 0.9, 1, str(i))
         hits += found.low <= 0 <= found.high
-    assert 0.84 < hits / 200 < 0.95
+    assert 0.84 < hits / 300 < 0.95
 
 
 def test_half_sampling_keeps_groups_whole_and_draws_half_of_them() -> None:
