@@ -35,7 +35,7 @@ def prepare(folder: Path, out: Path, params: IngestParams, dataset: str) -> Job:
     beside = folder / "calibration.json"
     calibration = read_calibration(beside) if beside.is_file() else None
     named = [folder / "manifest.csv", *([beside] if calibration else [])]
-    return _prepare(folder, out, params, found, (dataset, f"dvc repro ingest@{dataset}"), calibration, named)
+    return _prepare(folder, out, params, found, (dataset, f"rawmill repro ingest@{dataset}"), calibration, named)
 
 
 def prepare_files(files: Sequence[Path], out: Path, params: IngestParams, calibration: Path | None) -> Job:
