@@ -50,11 +50,12 @@ def bootstrap(
     return Estimate(statistic(np.arange(n)), *_tails(values, confidence))
 
 
-def _half(groups: Rows, rng: np.random.Generator) -> Rows:
-    """Rows of a random half of the groups."""
-    names = np.unique(groups)
-    kept = rng.permutation(names)[: (len(names) + 1) // 2]
-    return np.flatnonzero(np.isin(groups, kept))
+def _half(members: Rows, rng: np.random.Generator) -> Rows:
+    """Rows of a random half of the groups; `members` (n,) numbers them 0, 1, ... without gaps."""
+    count = int(members.max()) + 1
+    kept = np.zeros(count, bool)
+    kept[rng.permutation(count)[: (count + 1) // 2]] = True
+    return np.flatnonzero(kept[members])
 
 
 def half_sampling(
@@ -73,7 +74,8 @@ def half_sampling(
     """
     rng = generator(seed, item, "half-sampling")
     whole = statistic(np.arange(len(groups[0])), np.arange(len(groups[1])))
-    halves = np.array([statistic(_half(groups[0], rng), _half(groups[1], rng)) for _ in range(draws)])
+    ours, theirs = (np.unique(g, return_inverse=True)[1] for g in groups)
+    halves = np.array([statistic(_half(ours, rng), _half(theirs, rng)) for _ in range(draws)])
     estimates = []
     for value, column in zip(whole, halves.T, strict=True):
         low, high = _tails(column - np.nanmean(column), confidence)
