@@ -69,11 +69,12 @@ def environment(folder: Path, variables: dict[str, str]) -> dict[str, str]:
     return {**os.environ, "PATH": binaries, "PYTHONPATH": str(folder), **variables}
 
 
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of the project's copy, as a user would in its folder."""
+def run(folder: Path, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of the project's copy at `folder`, as a user would in its folder (or in `cwd`)."""
     command = [sys.executable, "-m", *arguments]
     env = environment(folder, variables)
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, cwd=cwd or folder, env=env, capture_output=True, text=True, stdin=quiet)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
