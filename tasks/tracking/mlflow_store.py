@@ -1,8 +1,10 @@
 """One MLflow run for one finished output: params, metrics, curves, figures, dataset inputs, registered models."""
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,7 @@ def client() -> MlflowClient:
     """A client of MLFLOW_TRACKING_URI, or of the sqlite store below `data/mlflow`."""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        HOME.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{HOME / 'mlflow.db'}"
+        uri = f"sqlite:///{(HOME / 'mlflow.db').resolve()}"
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -46,8 +47,25 @@ def experiment(mlflow: MlflowClient) -> str:
         return str(other.experiment_id)
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Stages that end together take turns at the local store: MLflow's first use migrates it, without a lock."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        yield
+        return
+    HOME.mkdir(parents=True, exist_ok=True)
+    with (HOME / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def track(job: Job, record: Record) -> str:
     """Log one run for `record`, made by `job`; returns the MLflow run id."""
+    with one_at_a_time():
+        return _track(job, record)
+
+
+def _track(job: Job, record: Record) -> str:
     mlflow = client()
     name = f"{job.plan['stage']} {job.plan['name']}"
     run = mlflow.create_run(experiment(mlflow), run_name=name, tags=_tags(job, record))
