@@ -5,33 +5,19 @@ and s one for all, so that they have unit variance together and a diffusion that
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from tasks.rng import generator, normal
-from tasks.synthesis import networks
+from tasks.synthesis import linear, networks
 from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
+from tasks.synthesis.pictures import chunks, to_network
 from tasks.synthesis.tiles import ORIENTATIONS, oriented
-
-ENCODE_BATCH = 16
-
-
-def to_network(pictures: NDArray[np.uint8]) -> Tensor:
-    """uint8 (n, c, y, x) to float32 in [-1, 1]."""
-    return torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1)
-
-
-def to_pictures(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Network range to uint8, rounded to nearest, clipped; any shape."""
-    return np.asarray(np.clip(np.rint((values + 1) * 127.5), 0, 255), np.uint8)
 
 
 def differences(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,45 +43,12 @@ def loss(
     return (back - pictures).abs().mean() + gradient_weight * edges + kl_weight * kl
 
 
-def principal(
-    pictures: NDArray[np.uint8], factor: int, count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Mean (3, f, f), the `count` leading principal components (count, 3, f, f) and their deviations (count,).
-
-    Over the factor x factor blocks of pictures (n, 3, y, x) in network range; the mean is that of each colour, so
-    that no block pattern enters. Components are signed so that their largest element is positive.
-    """
-    size = 3 * factor**2
-    total, square, seen = np.zeros(size), np.zeros((size, size)), 0
-    for chunk in chunks(pictures):
-        blocks = functional.unfold(to_network(chunk), factor, stride=factor).double().numpy()
-        rows = blocks.transpose(1, 0, 2).reshape(size, -1)
-        total, square, seen = total + rows.sum(1), square + rows @ rows.T, seen + rows.shape[1]
-    mean = np.repeat((total / seen).reshape(3, -1).mean(1), factor**2)
-    cross = np.outer(total / seen, mean)
-    values, vectors = np.linalg.eigh(square / seen - cross - cross.T + np.outer(mean, mean))
-    basis = vectors[:, ::-1][:, :count].T
-    basis = basis * np.sign(basis[np.arange(count), np.abs(basis).argmax(1)])[:, None]
-    deviation = np.sqrt(np.maximum(values[::-1][:count], 1e-12))
-    shape = (3, factor, factor)
-    found = mean.reshape(shape), basis.reshape(count, *shape), deviation
-    return found[0].astype(np.float32), found[1].astype(np.float32), found[2].astype(np.float32)
-
-
 def begin(network: networks.Autoencoder, pictures: NDArray[np.uint8], params: AutoencoderParams) -> None:
-    """Initialise a network for training on `pictures`."""
+    """Initialise a network for training on `pictures` (n, 3, y, x)."""
     networks.initialise(network, params.seed)
     architecture = params.architecture
     if architecture.linear_path:
-        mean, basis, deviation = principal(pictures, architecture.factor, architecture.latent_channels)
-        scale = component_scale(deviation, architecture.whitening)
-        network.begin_linear(mean, basis, scale, architecture.first_latent_noise)
-
-
-def component_scale(deviation: NDArray[np.float32], whitening: float) -> NDArray[np.float32]:
-    """Divisors (c,) that leave components at deviations ~ deviation ** (1 - whitening), of unit mean square."""
-    left = deviation ** (1 - whitening)
-    return np.asarray(deviation / left * np.sqrt(np.mean(left**2)), np.float32)
+        network.begin_linear(linear.fit_path(pictures, architecture), architecture.first_latent_noise)
 
 
 def batch(pictures: NDArray[np.uint8], params: AutoencoderParams, step: int) -> tuple[Tensor, Tensor]:
@@ -132,11 +85,6 @@ class Codec:
                 self.network.decode(torch.from_numpy(chunk * self.std + self.mean)).numpy() for chunk in chunks(latents)
             ]
         return np.concatenate(parts)
-
-
-def chunks(stack: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(stack), ENCODE_BATCH):
-        yield stack[start : start + ENCODE_BATCH]
 
 
 def raw_latents(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

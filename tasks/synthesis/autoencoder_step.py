@@ -18,6 +18,7 @@ from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.synthesis import autoencoder, figures, folder, networks, tiles
 from tasks.synthesis.optimise import Run, fit_network
 from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
+from tasks.synthesis.pictures import to_pictures
 
 SHOWN = 8
 
@@ -93,7 +94,7 @@ def _reconstruction(
     name, chosen = ("held_out", test) if len(test) else ("train", table)
     rows = list(evenly(chosen, params.held_out_tiles).itertuples(index=False))
     originals = np.stack([tiles.picture(raw, tile) for tile in rows])
-    back = autoencoder.to_pictures(codec.decode(codec.encode(originals)))
+    back = to_pictures(codec.decode(codec.encode(originals)))
     shown = [originals[:SHOWN], back[:SHOWN]]
     figure = figures.sheet([list(row) for row in shown], job.content / "figures" / "reconstruction.png")
     return {f"{name}_{key}": value for key, value in fidelity(originals, back).items()}, figure

@@ -6,6 +6,7 @@ A model folder holds `weights.safetensors` (float32) and `model.json`; nothing i
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class Autoencoder(nn.Module):
     """AutoencoderKL (Rombach et al., CVPR 2022) without attention, behind an optional space-to-depth stem.
 
     With a linear path (Chen et al., "Deep compression autoencoder", ICLR 2025, have the like without parameters)
-    the mean is down(x) + encoder(x) and the picture up(z) + decoder(z).
+    the mean is down(x) + encoder(x) and the picture up(z) + decoder(z); `up` sees 3 x 3 latent
+    pixels, so that blocks meet.
     """
 
     def __init__(self, architecture: AutoencoderArchitecture) -> None:
@@ -52,12 +54,13 @@ class Autoencoder(nn.Module):
             with_encoder_nonlocal_attn=False,
             with_decoder_nonlocal_attn=False,
         )
+        self.factor = architecture.factor
         self.down: nn.Conv2d | None = None
-        self.up: nn.ConvTranspose2d | None = None
+        self.up: nn.Conv2d | None = None
         if architecture.linear_path:
-            factor, channels = architecture.factor, architecture.latent_channels
-            self.down = nn.Conv2d(3, channels, factor, stride=factor)
-            self.up = nn.ConvTranspose2d(channels, 3, factor, stride=factor)
+            channels, depth = architecture.latent_channels, 3 * self.factor**2
+            self.down = nn.Conv2d(3, channels, self.factor, stride=self.factor)
+            self.up = nn.Conv2d(channels, depth, 3, padding=1, padding_mode="replicate")
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (n, c, h/f, w/f) for pictures (n, 3, h, w) in [-1, 1]."""
@@ -67,29 +70,30 @@ class Autoencoder(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (n, 3, h, w), about [-1, 1], for latents (n, c, h/f, w/f)."""
         pictures = functional.pixel_shuffle(self.net.decode(latents), self.patch_px)
-        return pictures if self.up is None else pictures + self.up(latents)
+        return pictures if self.up is None else pictures + functional.pixel_shuffle(self.up(latents), self.factor)
 
-    def begin_linear(
-        self, mean: NDArray[np.float32], basis: NDArray[np.float32], scale: NDArray[np.float32], noise: float
-    ) -> None:
-        """Set the linear path to principal components over `scale` and silence the convolutions' last layers.
-
-        `mean` (3, f, f), `basis` (c, 3, f, f) orthonormal, `scale` (c,), `noise` the deviation of the latents' noise.
-        """
+    def begin_linear(self, path: "LinearPath", noise: float) -> None:
+        """Set the linear path, the deviation of the latents' noise, and silence the convolutions' last layers."""
         assert self.down is not None and self.up is not None
-        into = torch.from_numpy(basis / scale[:, None, None, None])
-        back = torch.from_numpy(basis * scale[:, None, None, None])
-        centre = torch.from_numpy(mean)
+        net: Any = self.net
         with torch.no_grad():
-            self.down.weight.copy_(into)
-            self.down.bias.copy_(-(into * centre).sum((1, 2, 3)))  # type: ignore[union-attr]
-            self.up.weight.copy_(back)
-            self.up.bias.copy_(centre.mean((1, 2)))  # type: ignore[union-attr]
-            net: Any = self.net
-            for layer in (net.quant_conv_mu, net.quant_conv_log_sigma, net.decoder.blocks[-1]):
-                layer.conv.weight.zero_()
-                layer.conv.bias.zero_()
+            for layer, weight, bias in ((self.down, path.into, path.into_bias), (self.up, path.back, path.back_bias)):
+                layer.weight.copy_(torch.from_numpy(weight))
+                layer.bias.copy_(torch.from_numpy(bias))  # type: ignore[union-attr]
+            for block in (net.quant_conv_mu, net.quant_conv_log_sigma, net.decoder.blocks[-1]):
+                block.conv.weight.zero_()
+                block.conv.bias.zero_()
             net.quant_conv_log_sigma.conv.bias.fill_(2 * math.log(noise))
+
+
+@dataclass(frozen=True)
+class LinearPath:
+    """Weights of `down` (c, 3, f, f) and of `up` (3 f f, c, 3, 3) with their biases, float32."""
+
+    into: NDArray[np.float32]
+    into_bias: NDArray[np.float32]
+    back: NDArray[np.float32]
+    back_bias: NDArray[np.float32]
 
 
 class Denoiser(nn.Module):

@@ -36,7 +36,7 @@ class AutoencoderArchitecture(Params):
     latent_channels: Count
     linear_path: bool
     """Beside the convolutions, a linear projection of factor x factor pixels to the latent and back, which begins as
-    the principal components of the training tiles; the convolutions then learn only what it misses."""
+    the best one for the training tiles (`tasks.synthesis.linear`); the convolutions learn only what it misses."""
     whitening: Fraction
     """Of a linear path at its start: components keep their deviation to the power 1 - whitening. 1 makes all equal;
     0 keeps their proportions, so that diffusion settles the coarse before the fine."""

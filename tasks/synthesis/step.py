@@ -17,6 +17,7 @@ from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.store import RGB, Image, create_group, create_image, create_labels, open_array, pyramid_levels, write_image
 from tasks.synthesis import autoencoder, conditioning, decode, denoiser, figures, folder, masks, networks
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SynthesiseParams
+from tasks.synthesis.pictures import to_pictures
 from tasks.synthesis.sampler import guided, sample
 from tasks.synthesis.schedule import ddim_steps
 
@@ -123,7 +124,7 @@ def write_pair(
 ) -> list[Path]:
     """Decode `latents` strip by strip into the image at `path`, cropped to the mask, and write the mask's label."""
     stream = decode.strips(latents, codec.decode, window, codec.factor)
-    reader = decode.RowReader(stream, autoencoder.to_pictures)
+    reader = decode.RowReader(stream, to_pictures)
     files = write_image(path, reader.read)
     return files + write_image(path / "labels" / "mask", lambda part: mask[part])
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tasks.rng import generator
-from tasks.synthesis import autoencoder, networks
+from tasks.synthesis import autoencoder, linear, networks
+from tasks.synthesis.pictures import to_network, to_pictures
 
 
 @pytest.fixture
@@ -23,15 +24,15 @@ def pictures(count):
 
 def test_ranges_are_inverse_to_each_other():
     values = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    seen = autoencoder.to_network(values)
+    seen = to_network(values)
     assert float(seen.min()) == -1 and float(seen.max()) == 1
-    assert np.array_equal(autoencoder.to_pictures(seen.numpy()), values)
-    assert autoencoder.to_pictures(np.array([-2.0, 2.0], np.float32)).tolist() == [0, 255]
+    assert np.array_equal(to_pictures(seen.numpy()), values)
+    assert to_pictures(np.array([-2.0, 2.0], np.float32)).tolist() == [0, 255]
 
 
 def test_shapes_follow_the_factor(network, autoencoder_params):
     assert autoencoder_params.architecture.factor == 4
-    mean, sigma = network.encode(autoencoder.to_network(pictures(2)))
+    mean, sigma = network.encode(to_network(pictures(2)))
     assert mean.shape == sigma.shape == (2, 3, 8, 8) and bool((sigma > 0).all())
     assert network.decode(mean).shape == (2, 3, 32, 32)
 
@@ -47,7 +48,7 @@ def blocks(tiles, factor):
 
 def test_principal_components_are_those_of_a_singular_value_decomposition():
     tiles = (pictures(20) // 4 + pictures(1) // 2).astype(np.uint8)
-    mean, basis, deviation = autoencoder.principal(tiles, 4, 5)
+    mean, basis, deviation = linear.principal(tiles, 4, 5)
     rows = blocks(tiles, 4) - mean.ravel()
     _, values, vectors = np.linalg.svd(rows, full_matrices=False)
     assert np.allclose(deviation, values[:5] / np.sqrt(len(rows)), rtol=1e-4)
@@ -56,24 +57,57 @@ def test_principal_components_are_those_of_a_singular_value_decomposition():
     assert mean[:, 0, 0] == pytest.approx(blocks(tiles, 4).reshape(-1, 3, 16).mean(axis=(0, 2)), abs=1e-5)
 
 
-def test_a_linear_path_starts_as_the_projection_on_its_components(autoencoder_params):
+def test_a_linear_path_starts_as_the_closed_form(autoencoder_params):
     tiles = pictures(6)
     made = networks.autoencoder(autoencoder_params.architecture)
     autoencoder.begin(made, tiles, autoencoder_params)
-    mean, basis, _ = autoencoder.principal(tiles, 4, 3)
-    flat = basis.reshape(3, -1).astype(np.float64)
-    expected = (blocks(tiles, 4) - mean.ravel()) @ flat.T @ flat + mean.ravel()
-    latent, sigma = made.encode(autoencoder.to_network(tiles))
-    assert latent.detach().numpy().std(axis=(0, 2, 3)) == pytest.approx(1, abs=0.2)
+    mean, basis, deviation = linear.principal(tiles, 4, 3)
+    latent, sigma = made.encode(to_network(tiles))
+    whitened = (blocks(tiles, 4) - mean.ravel()) @ basis.reshape(3, -1).T / deviation
+    found = latent.detach().numpy().transpose(0, 2, 3, 1).reshape(-1, 3)
+    assert np.abs(found - whitened).max() < 1e-3
     assert torch.allclose(sigma, torch.full_like(sigma, 0.05))
-    found = blocks(127.5 * (made.decode(latent).detach().numpy() + 1), 4)
-    assert np.abs(found - expected).max() < 1e-4
+
+
+def test_interpolation_is_the_least_squares_solution_given_the_noise(autoencoder_params):
+    """The normal equations of ridge regression, against an augmented system solved by `lstsq`."""
+    tiles = pictures(8)
+    mean, basis, deviation = linear.principal(tiles, 8, 2)
+    into = basis / deviation[:, None, None, None]
+    bias = -(into * mean).sum((1, 2, 3))
+    found = linear.interpolation(tiles, into, bias, mean, 0.3)
+    targets = blocks(tiles, 8) - mean.ravel()
+    latents = (targets @ into.reshape(2, -1).T).reshape(8, 4, 4, 2)
+    padded = np.pad(latents, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    around = np.stack([
+        padded[n, y : y + 3, x : x + 3].transpose(2, 0, 1).ravel() for n in range(8) for y in range(4) for x in range(4)
+    ])  # fmt: skip
+    ridge = 0.3 * np.sqrt(len(around)) * np.eye(18)
+    expected = np.linalg.lstsq(np.vstack([around, ridge]), np.vstack([targets, np.zeros((18, 192))]), rcond=None)[0]
+    assert np.allclose(found.reshape(192, 18).T, expected, atol=1e-3)
+
+
+def test_smooth_pictures_come_back_without_block_edges(autoencoder_params):
+    """A slow wave has almost no jump between blocks; projecting back alone leaves one."""
+    x = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    waves = [np.clip(127 + 60 * np.sin(x[None] * k + x[:, None] + p), 0, 255) for k in (1, 2) for p in range(6)]
+    tiles = np.repeat(np.stack(waves)[:, None], 3, 1).astype(np.uint8)
+    shape = autoencoder_params.architecture.model_copy(update={"patch_px": 4, "latent_channels": 1})
+    path = linear.fit_path(tiles, shape)
+    made = networks.autoencoder(shape)
+    networks.initialise(made, 1)
+    made.begin_linear(path, 0.05)
+    back = made.decode(made.encode(to_network(tiles))[0]).detach().numpy()
+    jump = np.abs(np.diff(back, axis=-1))[..., 7::8].mean()
+    inside = np.abs(np.diff(back, axis=-1))[..., 3::8].mean()
+    flat = np.abs(np.diff(to_network(tiles).numpy().reshape(12, 3, 64, 8, 8).mean(-1), axis=-1)).mean()
+    assert jump < 2 * inside and jump < 0.4 * flat
 
 
 @pytest.mark.parametrize(("whitening", "left"), [(0.0, [4, 1]), (0.5, [2, 1]), (1.0, [1, 1])])
 def test_whitening_sets_the_proportions_of_the_components(whitening, left):
     deviation = np.array([4, 1], np.float32)
-    found = deviation / autoencoder.component_scale(deviation, whitening)
+    found = deviation / linear.component_scale(deviation, whitening)
     assert found / found[1] == pytest.approx(left) and np.mean(found**2) == pytest.approx(1)
 
 
@@ -82,7 +116,7 @@ def test_without_a_linear_path_the_convolutions_stand_alone(autoencoder_params):
     made = networks.autoencoder(plain)
     autoencoder.begin(made, pictures(2), autoencoder_params.model_copy(update={"architecture": plain}))
     assert not any(name.startswith(("up", "down")) for name in made.state_dict())
-    assert made.decode(made.encode(autoencoder.to_network(pictures(2)))[0]).shape == (2, 3, 32, 32)
+    assert made.decode(made.encode(to_network(pictures(2)))[0]).shape == (2, 3, 32, 32)
 
 
 class Fixed(torch.nn.Module):
@@ -115,7 +149,7 @@ def test_scaled_latents_have_zero_mean_and_unit_variance(network, autoencoder_pa
     latents = codec.encode(tiles)
     assert latents.mean(axis=(0, 2, 3)) == pytest.approx(0, abs=1e-4)
     assert np.mean(latents.var(axis=(0, 2, 3))) == pytest.approx(1, abs=1e-4)
-    direct = network.decode(network.encode(autoencoder.to_network(tiles[:2]))[0]).detach().numpy()
+    direct = network.decode(network.encode(to_network(tiles[:2]))[0]).detach().numpy()
     assert np.abs(codec.decode(latents[:2]) - direct).max() < 1e-4
 
 
