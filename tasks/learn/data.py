@@ -39,19 +39,33 @@ class Picked:
 
 
 @dataclass(frozen=True)
+class WholeMasks:
+    """Masks (y, x) int64 of the tiles `rows` of a table, at their stored size; read from the raw store when asked."""
+
+    raw: Path
+    rows: tuple[Any, ...]
+
+    def __getitem__(self, at: int) -> Classes:
+        return read_mask(self.raw, self.rows[at])
+
+
+@dataclass(frozen=True)
 class Examples:
     """Tiles ready for a network, in the order of `ids`: views (n, 3, y, x) float32 in [0, 1]; truth int64 class
-    indices, (n,) of a classification or (n, y, x) of a segmentation."""
+    indices at the network's size, (n,) of a classification or (n, y, x) of a segmentation, which has the masks as
+    they are stored in `whole`."""
 
     ids: tuple[str, ...]
     views: Picked
     truth: Classes
+    whole: WholeMasks | None
 
     def pick(self, rows: Sequence[int]) -> "Examples":
         """The tiles at `rows`; their views stay where they are."""
         chosen = np.asarray(list(rows), dtype=np.int64)
         views = Picked(self.views.base, self.views.rows[chosen])
-        return Examples(tuple(self.ids[i] for i in chosen), views, self.truth[chosen])
+        whole = self.whole and WholeMasks(self.whole.raw, tuple(self.whole.rows[i] for i in chosen))
+        return Examples(tuple(self.ids[i] for i in chosen), views, self.truth[chosen], whole)
 
 
 def read_table(views: Path, params: LearnParams) -> pd.DataFrame:
@@ -158,7 +172,8 @@ def load(views: Path, raw: Path | None, table: pd.DataFrame, params: LearnParams
     shape = (len(rows), 3, params.input_px, params.input_px)
     truth = _labels(table, params) if raw is None else _masks(raw, rows, params)
     every = Picked(_cached(cache, shape, resized), np.arange(len(rows)))
-    return Examples(tuple(table["tile_id"]), every, truth)
+    whole = None if raw is None else WholeMasks(raw, tuple(rows))
+    return Examples(tuple(table["tile_id"]), every, truth, whole)
 
 
 def _labels(table: pd.DataFrame, params: LearnParams) -> Classes:

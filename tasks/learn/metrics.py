@@ -18,15 +18,24 @@ RULES = {
     "precision, recall, f1": "null where 0/0",
     "iou, dice": "1 where the class is neither in the truth nor predicted",
     "balanced_accuracy": "mean of the recalls that are defined",
-    "interval": "Student's t over the folds' values; folds share training tiles, so that it is approximate",
+    "interval": "Student's t over the folds' values, cut to the metric's range: [0, 1], for support from 0 on",
+    "interval of validation": "each fold's model on that fold's own groups; folds share training tiles: approximate",
+    "interval of test": (
+        "spread of the folds' models on the same held-out groups: what another training set of this kind would "
+        "change, and nothing about other groups; no interval of the population"
+    ),
+    "pixels": "a segmentation is counted at the tiles' stored size; probabilities are brought there bilinearly",
+    "tile means": "over all tiles; iou_tile_mean_of_nothing is that of predicting no foreground, the same for Dice",
 }
 
+OPEN_ENDED = frozenset({"support"})
+"""Metrics that count; the others are fractions."""
 
-def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int, ignore: int = -1) -> Counts:
-    """Counts (classes, classes): rows are the truth, columns the prediction. Places whose truth is `ignore` do
-    not count. Raises `ValueError` for indices outside the classes."""
+
+def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> Counts:
+    """Counts (classes, classes): rows are the truth, columns the prediction. Raises `ValueError` for indices
+    outside the classes."""
     t, p = truth.reshape(-1).astype(np.int64), predicted.reshape(-1).astype(np.int64)
-    t, p = t[t != ignore], p[t != ignore]
     if t.size and (min(t.min(), p.min()) < 0 or max(t.max(), p.max()) >= classes):
         raise ValueError(f"class index outside 0..{classes - 1}")
     return np.bincount(t * classes + p, minlength=classes * classes).reshape(classes, classes)
@@ -84,18 +93,20 @@ def per_class(matrix: Counts, classes: Sequence[str]) -> dict[str, dict[str, Val
     return out
 
 
-def spread(values: Sequence[float], confidence: float) -> dict[str, Value]:
-    """Mean, sample standard deviation and Student-t interval of `values`; None where fewer than two define it."""
+def spread(values: Sequence[float], confidence: float, most: float = 1.0) -> dict[str, Value]:
+    """Mean, sample standard deviation and Student-t interval of `values` in [0, most]; None where fewer than two
+    define it. The interval is cut to that range (a logit has no value at 0 and 1, which folds do reach)."""
     n = len(values)
     mean = float(np.mean(values)) if n else None
     if mean is None or n < 2:
         return {"mean": mean, "sd": None, "low": None, "high": None, "n": float(n)}
     sd = float(np.std(values, ddof=1))
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / float(np.sqrt(n))
-    return {"mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "n": float(n)}
+    return {"mean": mean, "sd": sd, "low": max(mean - half, 0.0), "high": min(mean + half, most), "n": float(n)}
 
 
 def summary(folds: Sequence[Mapping[str, Value]], confidence: float) -> dict[str, dict[str, Value]]:
     """`spread` of each metric over the folds that define it."""
     names = sorted({name for fold in folds for name in fold})
-    return {n: spread([v for f in folds if (v := f.get(n)) is not None], confidence) for n in names}
+    most = {n: float("inf") if n in OPEN_ENDED else 1.0 for n in names}
+    return {n: spread([v for f in folds if (v := f.get(n)) is not None], confidence, most[n]) for n in names}

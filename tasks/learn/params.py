@@ -71,7 +71,8 @@ class LearnParams(Params):
     variant: str
     """The data model (ISP variant) whose views it is trained on."""
     classes: tuple[str, ...]
-    """In the order of the network's outputs; of a segmentation, the first is mask value 0."""
+    """In the order of the network's outputs; of a segmentation, the first is mask value 0, taken as annotated
+    background: no pixel is unknown."""
     input_px: Positive
     """Side of the square views that the network sees; tiles are resized by area."""
     architecture: ArchitectureParams

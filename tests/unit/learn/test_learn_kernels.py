@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tasks.errors import LineageError, ParamsError
-from tasks.learn import augment, checkpoint, data, losses, metrics, train
+from tasks.learn import augment, checkpoint, data, losses, metrics, scores, train
 from tasks.learn.augment import Augmentation
 from tasks.learn.determinism import one_thread, seeded
 from tasks.learn.networks import Standardised, build
@@ -100,18 +100,15 @@ def test_cross_entropy_of_known_logits() -> None:
     assert losses.cross_entropy(logits, torch.tensor([1, 0])).item() == pytest.approx(
         -(math.log(0.75) + math.log(0.5)) / 2
     )
-    assert losses.cross_entropy(logits, torch.tensor([1, 0]), ignore=0).item() == pytest.approx(-math.log(0.75))
-    assert losses.cross_entropy(logits, torch.tensor([0, 0]), ignore=0).item() == 0
 
 
-def test_soft_dice_of_right_wrong_ignored_and_empty() -> None:
+def test_soft_dice_of_right_wrong_undecided_and_empty() -> None:
     truth = torch.tensor([[[0, 1], [1, 0]]])
     right = 100.0 * nn.functional.one_hot(truth, 2).movedim(-1, 1).float()
     assert losses.soft_dice(right, truth).item() == pytest.approx(0, abs=1e-6)
     assert losses.soft_dice(right, 1 - truth).item() == pytest.approx(1, abs=1e-6)
     half = torch.zeros(1, 2, 2, 2)
     assert losses.soft_dice(half, truth).item() == pytest.approx(1 - 2 / 3), "2*2*.5 / (4*.25 + 2)"
-    assert losses.soft_dice(right, torch.where(truth == 1, -1, 0), ignore=-1).item() == pytest.approx(0, abs=1e-6)
     empty = torch.tensor([[[100.0]], [[0.0]]])[None]
     assert losses.soft_dice(empty, torch.zeros(1, 1, 1, dtype=torch.int64)).item() == pytest.approx(0, abs=1e-6)
 
@@ -215,20 +212,70 @@ def test_overlap_of_empty_masks_is_one_and_of_a_miss_nought() -> None:
     assert metrics.iou(2, 1, 1) == pytest.approx(0.5) and metrics.dice(2, 1, 1) == pytest.approx(2 / 3)
 
 
-def test_ignored_places_do_not_count_and_strange_indices_are_refused() -> None:
+def test_rows_are_the_truth_and_strange_indices_are_refused() -> None:
     truth, guess = np.array([[0, 1], [2, 2]]), np.array([[0, 1], [1, 2]])
     assert metrics.confusion(truth, guess, 3).tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
-    assert metrics.confusion(truth, guess, 3, ignore=2).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
     with pytest.raises(ValueError, match=r"0\.\.1"):
         metrics.confusion(truth, guess, 2)
 
 
 def test_spread_is_students_interval() -> None:
-    found = metrics.spread([1.0, 2.0, 3.0], 0.95)
-    half = 4.302652729911275 / math.sqrt(3)
-    assert found == pytest.approx({"mean": 2, "sd": 1, "low": 2 - half, "high": 2 + half, "n": 3})
-    assert metrics.spread([4.0], 0.95) == {"mean": 4.0, "sd": None, "low": None, "high": None, "n": 1.0}
+    found = metrics.spread([0.4, 0.5, 0.6], 0.95)
+    half = 0.1 * 4.302652729911275 / math.sqrt(3)
+    assert found == pytest.approx({"mean": 0.5, "sd": 0.1, "low": 0.5 - half, "high": 0.5 + half, "n": 3})
+    assert metrics.spread([0.4], 0.95) == {"mean": 0.4, "sd": None, "low": None, "high": None, "n": 1.0}
     assert metrics.spread([], 0.95)["mean"] is None
+
+
+def test_an_interval_stays_in_the_range_of_its_metric() -> None:
+    fractions = metrics.spread([0.1, 1.0], 0.95)
+    assert (fractions["low"], fractions["mean"], fractions["high"]) == (0.0, 0.55, 1.0)
+    counts = metrics.summary([{"support": 30.0, "f1": 0.9}, {"support": 40.0, "f1": 1.0}], 0.95)
+    assert counts["support"]["low"] == 0 and counts["support"]["high"] == pytest.approx(35 + 12.706204736 * 5)
+    assert counts["f1"]["high"] == 1
+
+
+def test_probabilities_are_brought_to_the_tiles_size_between_pixel_centres() -> None:
+    one = np.array([[[0.0, 1.0]], [[1.0, 0.0]]], np.float32)
+    assert scores.at_size(one, 1, 2) is one
+    large = scores.at_size(one, 2, 4)
+    assert large[0].tolist() == [[0.0, 0.25, 0.75, 1.0]] * 2
+    assert np.all(large.sum(axis=0) == 1)
+    flat = np.full((2, 8, 8), 0.5, np.float32)
+    assert np.allclose(scores.at_size(flat, 3, 5), 0.5, atol=1e-6)
+
+
+class Left(nn.Module):
+    """Says `car` in the left half of views of 8 px, at the network's size."""
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        car = torch.where(torch.arange(8) < 4, 50.0, -50.0).expand(len(views), 8, 8)
+        return torch.stack([torch.zeros_like(car), car], dim=1)
+
+
+def test_masks_are_counted_at_their_stored_size(
+    tmp_path: Path, segmentation: LearnParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripes of one pixel vanish at the network's 8 px, where they would count as right; in the tile they do not."""
+    mask = np.zeros((32, 32), np.int64)
+    mask[:, :16] = 1
+    mask[1::4, :16] = 0
+    monkeypatch.setattr(data, "read_mask", lambda raw, row: mask)
+    small = data.resize_masks(mask[None], 8, 2)
+    assert small[0, :, :4].all(), "the network's size hides the stripes"
+    views = data.Picked(np.zeros((1, 3, 8, 8), np.float32), np.array([0]))
+    tiles = data.Examples(("a",), views, small, data.WholeMasks(tmp_path, ("row",)))
+    counts, mean = scores.tile_counts(Left(), tiles, segmentation)
+    wanted = [[16 * 32, 16 * 8], [0, 16 * 24]]
+    assert counts[0].tolist() == wanted
+    assert mean[0] == pytest.approx([0.5, 0.5], abs=1e-3)
+
+
+def test_predicting_nothing_is_right_on_empty_tiles_alone(segmentation: LearnParams) -> None:
+    empty, missed, found = [[10, 0], [0, 0]], [[5, 0], [5, 0]], [[5, 0], [0, 5]]
+    numbers = scores.headline(np.array([empty, empty, missed, found]), segmentation)
+    assert numbers["iou_tile_mean"] == 0.75 and numbers["iou_tile_mean_of_nothing"] == 0.5
+    assert set(numbers) == set(scores.headline(np.zeros((0, 2, 2), np.int64), segmentation))
 
 
 def test_summary_counts_only_the_folds_that_define_a_metric() -> None:
