@@ -11,6 +11,9 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
+NotNegativeCount = Annotated[int, Field(ge=0)]
+PICTURE_WIDTH_PX = 512
+"""Of scikit-image's immunohistochemistry picture."""
 
 
 class SensorParams(Params):
@@ -81,11 +84,27 @@ class DroneParams(Params):
     camera: CameraParams
 
 
+class PictureParts(Params):
+    """Columns [first, end) of the real picture that slides take their texture from."""
+
+    training: tuple[NotNegativeCount, Count]
+    held_out: tuple[NotNegativeCount, Count]
+
+    @model_validator(mode="after")
+    def _share_no_pixel(self) -> Self:
+        if self.training[1] > self.held_out[0] and self.held_out[1] > self.training[0]:
+            raise ValueError(f"training {self.training} and held_out {self.held_out} share columns, must not")
+        return self
+
+
 class SlidesParams(Params):
     """Whole slides of stained tissue."""
 
     seed: int
     slides: Count
+    held_out: tuple[str, ...]
+    """Slides whose texture no other slide has: those that `ingest.slides.test_groups` holds back."""
+    picture_columns_px: PictureParts
     side_px: Annotated[int, Field(ge=512, multiple_of=256)]
     pixel_um: Positive
     psf_fwhm_um: NotNegative
@@ -109,4 +128,21 @@ class SlidesParams(Params):
     def _pieces_overlap_in_part(self) -> Self:
         if 2 * self.overlap_px > self.patch_px:
             raise ValueError(f"overlap_px is {self.overlap_px}, must be at most half of patch_px {self.patch_px}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_hold_pieces(self) -> Self:
+        for first, end in (self.picture_columns_px.training, self.picture_columns_px.held_out):
+            if end - first < self.patch_px or end > PICTURE_WIDTH_PX:
+                raise ValueError(
+                    f"picture_columns_px has columns {first} to {end}, must be at least patch_px {self.patch_px} wide "
+                    f"and end at {PICTURE_WIDTH_PX} at most"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_slides_exist(self) -> Self:
+        strange = sorted(set(self.held_out) - {f"slide{k + 1}" for k in range(self.slides)})
+        if strange:
+            raise ValueError(f"held_out names {', '.join(strange)}, must be among slide1 to slide{self.slides}")
         return self

@@ -5,14 +5,31 @@ laid in rows with an overlap; each is the best of some candidates, and joins wha
 least difference. Here all pieces with the same 2 row + column are laid together: they depend only on earlier ones.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array32 = NDArray[np.float32]
 
 
-def bank(picture: Array32, allowed: NDArray[np.bool_], side: int, count: int, source: np.random.Generator) -> Array32:
-    """`count` pieces (count, side, side, c) of `picture` (y, x, c), each turned and mirrored at random.
+@dataclass(frozen=True)
+class Bank:
+    """Pieces (count, side, side, c) float32, and the `corners` (count, 2: row, column) they were cut at.
+
+    A piece shows the picture's rows corner to corner + side, and columns likewise, turned and mirrored.
+    """
+
+    pieces: Array32
+    corners: NDArray[np.int64]
+
+    def moved(self, rows: int, columns: int) -> "Bank":
+        """The same pieces, for a picture that has so many more `rows` above and `columns` to the left."""
+        return Bank(self.pieces, self.corners + np.array([rows, columns], np.int64))
+
+
+def bank(picture: Array32, allowed: NDArray[np.bool_], side: int, count: int, source: np.random.Generator) -> Bank:
+    """`count` pieces of `picture` (y, x, c), each turned and mirrored at random.
 
     `allowed` (y - side + 1, x - side + 1) says where a piece may start.
     """
@@ -23,7 +40,7 @@ def bank(picture: Array32, allowed: NDArray[np.bool_], side: int, count: int, so
     for (y, x), turn, flip in zip(chosen.tolist(), turns.tolist(), flips.tolist(), strict=True):
         piece = np.rot90(picture[y : y + side, x : x + side], turn)
         pieces.append(piece[:, ::-1] if flip else piece)
-    return np.stack(pieces).astype(np.float32)
+    return Bank(np.stack(pieces).astype(np.float32), chosen)
 
 
 def cut(cost: Array32) -> NDArray[np.bool_]:

@@ -4,6 +4,12 @@ The picture is immunohistochemistry (haematoxylin and DAB). Its stains are separ
 (Ruifrok and Johnston, "Quantification of histochemical staining by color deconvolution", 2001), the pieces are
 quilted, and the section is stained again with haematoxylin and eosin: DAB, which marks the epithelium's
 cytoplasm there, becomes eosin.
+
+Held-out slides share no texture with the others. The picture is divided by columns into two parts with a guard
+between them (`PictureParts`): a slide named in `held_out` sees its part alone, every other slide the other one.
+A slide's part is cut out of the picture before anything else is done with it, so neither a piece nor the choice of
+the pieces depends on a pixel of the other part. The parts lie in the same section of one patient, and the slides
+that are not held out share theirs: a fold of a cross-validation among those is not free of common texture.
 """
 
 from dataclasses import dataclass
@@ -16,6 +22,7 @@ from tasks import rng
 from tasks.acquire import pictures, quilt
 from tasks.acquire.fields import fractal, smooth
 from tasks.acquire.params import SlidesParams
+from tasks.errors import ParamsError, fault
 
 Array32 = NDArray[np.float32]
 
@@ -46,9 +53,20 @@ def separate(picture: NDArray[np.uint8]) -> tuple[Array32, Array32]:
     return np.maximum(amounts[0], 0).astype(np.float32), np.maximum(amounts[1], 0).astype(np.float32)
 
 
-def exemplars(params: SlidesParams, source: np.random.Generator) -> tuple[Array32, Array32]:
-    """Pieces (count, side, side, 2: haematoxylin, DAB) of epithelium and of stroma, cut from the picture."""
-    stains = np.stack(separate(pictures.load("tissue")), axis=-1)
+def part_of(params: SlidesParams, name: str) -> tuple[int, int]:
+    """First column, and the one after the last, of what the slide `name` may use of the picture."""
+    parts = params.picture_columns_px
+    return parts.held_out if name in params.held_out else parts.training
+
+
+def exemplars(params: SlidesParams, name: str, source: np.random.Generator) -> tuple[quilt.Bank, quilt.Bank]:
+    """Pieces of epithelium and of stroma for the slide `name`: two channels, haematoxylin and DAB.
+
+    Both come from the slide's part of the picture; `corners` are positions in the whole picture.
+    Raises `ParamsError` when the part has no piece of one of the two.
+    """
+    first, end = part_of(params, name)
+    stains = np.stack(separate(pictures.load("tissue")[:, first:end]), axis=-1)
     epithelium = gaussian_filter(stains[..., 1], 6) > 0.22
     bare = gaussian_filter(stains.sum(axis=-1), 9) < 0.055
     side = params.patch_px
@@ -57,9 +75,16 @@ def exemplars(params: SlidesParams, source: np.random.Generator) -> tuple[Array3
         mean = uniform_filter(mask.astype(np.float32), side, origin=-(side // 2))
         return np.asarray(mean[: -side + 1, : -side + 1])
 
-    tumour = quilt.bank(stains, share(epithelium) > 0.97, side, PIECES, source)
-    stroma = quilt.bank(stains, (share(epithelium) < 0.02) & (share(bare) < 0.10), side, PIECES, source)
-    return tumour, stroma
+    banks = []
+    for kind, allowed in (
+        ("tumour", share(epithelium) > 0.97),
+        ("stroma", (share(epithelium) < 0.02) & (share(bare) < 0.10)),
+    ):
+        if not allowed.any():
+            wrong = f"no piece of {kind} of {side} px in columns {first} to {end} of the picture"
+            raise ParamsError(fault(name, wrong, "at least one", "widen picture_columns_px or lower patch_px"))
+        banks.append(quilt.bank(stains, allowed, side, PIECES, source).moved(0, first))
+    return banks[0], banks[1]
 
 
 def regions(params: SlidesParams, source: np.random.Generator) -> NDArray[np.uint8]:
@@ -122,8 +147,8 @@ def paint(params: SlidesParams, name: str, classes: NDArray[np.uint8]) -> Array3
     """Linear RGB (3, y, x) float32 of the light through the section `name` whose regions are `classes`."""
     source = rng.generator(params.seed, name, "tissue")
     layers = [
-        _warped(quilt.quilt(pieces, params.side_px, params.overlap_px, params.candidates, source), 90, source)
-        for pieces in exemplars(params, source)
+        _warped(quilt.quilt(bank.pieces, params.side_px, params.overlap_px, params.candidates, source), 90, source)
+        for bank in exemplars(params, name, source)
     ]
     h, dab = layers[0]
     stained = {TUMOUR: _tumour(h, dab), STROMA: _stroma(*layers[1]), NECROSIS: _necrosis(h, source)}

@@ -28,4 +28,5 @@ def drone() -> DroneParams:
 def slides() -> SlidesParams:
     """One slide of 512 pixels in two levels."""
     full = load(PARAMS, "acquire.slides", SlidesParams)
-    return full.model_copy(update={"slides": 1, "side_px": 512, "levels": 2, "region_um": 60.0, "candidates": 4})
+    small = {"slides": 1, "held_out": (), "side_px": 512, "levels": 2, "region_um": 60.0, "candidates": 4}
+    return full.model_copy(update=small)

@@ -78,7 +78,7 @@ def test_every_pixel_comes_from_the_picture_and_all_are_covered() -> None:
     picture = np.arange(1, 41 * 41 + 1, dtype=np.float32).reshape(41, 41, 1)
     source = np.random.Generator(np.random.Philox(2))
     pieces = quilt.bank(picture, np.ones((26, 26), np.bool_), 16, 20, source)
-    canvas = quilt.quilt(pieces, 70, 5, 3, source)
+    canvas = quilt.quilt(pieces.pieces, 70, 5, 3, source)
     assert canvas.shape == (70, 70, 1)
     assert np.isin(canvas, picture).all()
 
@@ -88,5 +88,14 @@ def test_pieces_start_only_where_allowed() -> None:
     picture[:, 20:] = 1
     allowed = np.zeros((31, 31), np.bool_)
     allowed[:, :11] = True
-    pieces = quilt.bank(picture, allowed, 10, 50, np.random.Generator(np.random.Philox(1)))
-    assert pieces.max() == 0
+    found = quilt.bank(picture, allowed, 10, 50, np.random.Generator(np.random.Philox(1)))
+    assert found.pieces.max() == 0
+
+
+def test_a_bank_knows_where_its_pieces_were_cut() -> None:
+    rows, columns = np.mgrid[:30, :40].astype(np.float32)
+    source = np.random.Generator(np.random.Philox(4))
+    found = quilt.bank(np.stack([rows, columns], axis=-1), np.ones((21, 31), np.bool_), 10, 40, source)
+    np.testing.assert_array_equal(found.pieces.min(axis=(1, 2)), found.corners)
+    np.testing.assert_array_equal(found.pieces.max(axis=(1, 2)), found.corners + 9)
+    np.testing.assert_array_equal(found.moved(3, 5).corners - found.corners, np.tile([3, 5], (40, 1)))

@@ -14,6 +14,7 @@ from tasks.acquire import step
 from tasks.acquire.params import DroneParams, MicroscopyParams, SlidesParams
 from tasks.contracts import Calibration, Record
 from tasks.errors import ParamsError
+from tasks.ingest.params import IngestParams
 from tasks.lineage.recipe import check_files, read
 from tasks.params import load, parse
 
@@ -109,6 +110,29 @@ def test_the_sections_of_both_scales_are_known(file: str, dataset: str) -> None:
 def test_pieces_may_overlap_by_half_at_most(slides: SlidesParams) -> None:
     with pytest.raises(ParamsError, match="must be at most half"):
         parse(SlidesParams, slides.model_dump() | {"overlap_px": 30}, "params.yaml#acquire.slides")
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"picture_columns_px": {"training": [0, 272], "held_out": [271, 512]}}, "share columns"),
+        ({"picture_columns_px": {"training": [400, 512], "held_out": [0, 401]}}, "share columns"),
+        ({"picture_columns_px": {"training": [0, 400], "held_out": [470, 512]}}, "at least patch_px 48 wide"),
+        ({"picture_columns_px": {"training": [0, 272], "held_out": [288, 513]}}, "end at 512 at most"),
+        ({"held_out": ["slide1", "slide2"]}, "held_out names slide2, must be among slide1 to slide1"),
+    ],
+)
+def test_refuses_parts_that_leak_and_slides_that_there_are_not(
+    slides: SlidesParams, change: dict[str, object], wrong: str
+) -> None:
+    with pytest.raises(ParamsError, match=wrong):
+        parse(SlidesParams, slides.model_dump() | change, "params.yaml#acquire.slides")
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "params/paper.yaml"])
+def test_the_slides_with_their_own_texture_are_those_held_back(file: str) -> None:
+    own = load(PROJECT / file, "acquire.slides", SlidesParams).held_out
+    assert own == load(PROJECT / file, "ingest.slides", IngestParams).test_groups
 
 
 def test_refuses_what_it_does_not_know(tmp_path: Path, drone: DroneParams) -> None:
