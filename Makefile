@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup repro test lint bench up clean
+.PHONY: setup repro test lint bench up
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
@@ -29,5 +29,3 @@ bench: setup
 up: setup
 	$(BIN)/python -m flows.up
 
-clean:
-	rm -rf data/* .prefect

@@ -1,7 +1,12 @@
 """The DVC graph: which stages there are, what each needs, which are stale, and in what order to start them."""
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+from tasks.errors import ParamsError, fault
+
+LOCK_TRIES = 60
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,33 @@ def reach(starts: Collection[str], edges: Mapping[str, Collection[str]]) -> set[
 def read_graph(targets: Collection[str] = ()) -> Graph:
     """The graph and what is stale in it: what DVC says has changed, and all that hangs on it.
 
-    `targets` restrict the work to those stages and what they need. Runs no stage. Raises
-    `dvc.exceptions.DvcException` for an unknown target or a dvc.yaml that does not parse.
+    `targets` (stages, groups such as `develop`, outputs) restrict the work to those and what they need. Runs no
+    stage; waits while another `dvc` holds the lock. Raises `ParamsError` for what DVC cannot read or find.
     """
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+
+    for _ in range(LOCK_TRIES):
+        try:
+            return _read(targets)
+        except LockError:
+            time.sleep(0.5)
+        except DvcException as error:
+            wrong = " ".join(str(error).split())
+            remedy = "mend it, or see `dvc stage list` for the names"
+            raise ParamsError(fault("dvc.yaml", wrong, "a DVC project that can be read", remedy)) from None
+    remedy = "wait for it, or remove .dvc/tmp/lock if none runs"
+    raise ParamsError(fault(".dvc/tmp/lock", "held by another dvc", "a free lock", remedy))
+
+
+def _read(targets: Collection[str]) -> Graph:
     from dvc.repo import Repo
 
     with Repo() as repo:
         graph = repo.index.graph
         needs = {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in graph.nodes}
-        changed = [n for n in repo.status(targets=list(targets) or None, with_deps=bool(targets)) if n in needs]
-    wanted = reach(targets, needs) if targets else set(needs)
+        named = {s.addressing for target in targets for s in repo.stage.collect(target)}
+        changed = [n for n in repo.status(targets=sorted(named) or None, with_deps=bool(named)) if n in needs]
+    wanted = reach(named, needs) if targets else set(needs)
     users = {name: frozenset(u for u in needs if name in needs[u]) for name in needs}
     return Graph(needs, frozenset(reach(changed, users) & wanted))

@@ -9,24 +9,32 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tasks.contracts import Record
-from tasks.output import Job, Step, abandon, finished, todo
+from tasks.errors import ParamsError, fault
+from tasks.output import Job, Step, abandon, complain, finished, todo
 
 
 def workers() -> int:
-    """Pieces of work side by side: RAWMILL_WORKERS, else the cores that this process may use."""
-    return int(os.environ.get("RAWMILL_WORKERS") or len(os.sched_getaffinity(0)))
+    """Pieces of work side by side: RAWMILL_WORKERS, else the cores that this process may use.
+
+    Raises `ParamsError` unless it is a whole number from 1 on.
+    """
+    asked = os.environ.get("RAWMILL_WORKERS") or str(len(os.sched_getaffinity(0)))
+    if not (asked.isdecimal() and int(asked) >= 1):
+        raise ParamsError(fault("RAWMILL_WORKERS", repr(asked), "a whole number from 1 on", "set it so, or unset it"))
+    return int(asked)
 
 
 def carry_out(step: Step, make_job: Callable[[], Job]) -> Record:
     """Prepare, process what is not done yet on all cores with a progress bar on stderr, finish.
 
-    An output that stands there already, whole and from the same plan, is returned as it is.
+    An output that stands there already, whole and from the same plan, is returned as it is. Raises `BatchError`
+    where some inputs were bad; the good ones are in the output then.
     """
     job = make_job()
     ready = finished(job)
     if ready is not None:
         abandon(job)
-        return ready
+        return complain(ready)
     waiting = todo(job)
     console = Console(stderr=True)
     with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
@@ -34,7 +42,7 @@ def carry_out(step: Step, make_job: Callable[[], Job]) -> Record:
         with ThreadPoolExecutor(workers()) as pool:
             futures = [pool.submit(step.process, job, item) for item in waiting]
             _await_all(futures, lambda: progress.advance(bar))
-    return step.finish(job)
+    return complain(step.finish(job))
 
 
 def _await_all(futures: list[Future[None]], advance: Callable[[], None]) -> None:

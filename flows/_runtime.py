@@ -25,7 +25,7 @@ from tasks import tracking
 from tasks.contracts import Record
 from tasks.errors import RawmillError
 from tasks.lineage import ledger
-from tasks.output import Job, Step, todo
+from tasks.output import Job, Step, complain, todo
 
 DATA = Path("data")
 PARAMS = Path("params.yaml")
@@ -68,8 +68,8 @@ def runner() -> TaskRunner[Any]:
 
 
 def stage_flow(name: str) -> Callable[[F], F]:
-    """The house flow: small string arguments in, a digest out, on the runner of this process."""
-    return flow(name=name, task_runner=runner(), persist_result=False)  # type: ignore[return-value]
+    """The house flow: small string arguments in, a digest out."""
+    return flow(name=name, persist_result=False)  # type: ignore[return-value]
 
 
 @task
@@ -110,14 +110,23 @@ def run_stage(step: Step, make_job: Callable[[], Job]) -> str:
         future.result()
     record = finish(step, job)
     record_run(job, record, began)
-    return record.recipe
+    return complain(record).recipe
+
+
+def tracked(job: Job, record: Record) -> str | None:
+    """The MLflow run of `record`; None, with a warning, where MLflow fails: the finished output must not suffer."""
+    try:
+        return tracking.track(job, record)
+    except Exception as error:  # whatever a tracking server or its client can raise
+        get_run_logger().warning("%s is not tracked in MLflow: %s", record.path, error)
+        return None
 
 
 def record_run(job: Job, record: Record, began: float) -> None:
     """Track the record and write the ledger: all that is volatile about this run."""
     context = FlowRunContext.get()
     flow_run = str(context.flow_run.id) if context and context.flow_run else None
-    run = tracking.track(job, record)
+    run = tracked(job, record)
     ledger.append(DATA / "lineage" / "runs", record, job.plan, began=began, flow_run=flow_run, mlflow_run=run)
     size = sum(f.stat().st_size for f in record.path.rglob("*") if f.is_file())
     get_run_logger().info(
@@ -125,12 +134,12 @@ def record_run(job: Job, record: Record, began: float) -> None:
     )
 
 
-def stage_main(stage: Callable[..., Any]) -> None:
+def stage_main(stage: Any) -> None:
     """Entry of `python -m flows.<stage> ARGS`: one line on stderr and an exit code for what a user can mend."""
     logging.getLogger("rawmill").setLevel(logging.INFO)
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "rawmill")
     try:
-        stage(*sys.argv[1:])
+        stage.with_options(task_runner=runner())(*sys.argv[1:])
     except RawmillError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from prefect.logging.handlers import APILogHandler
 
+from tasks.errors import ParamsError, fault
+
 HOME = Path(".prefect")
 START_LIMIT_S = 90
 
@@ -60,7 +62,9 @@ def await_api(server: subprocess.Popen[bytes], url: str) -> None:
     """Return when the API answers. Raises SystemExit when it has ended or is too slow."""
     deadline = time.monotonic() + START_LIMIT_S
     while not answers(url):
-        if server.poll() is not None or time.monotonic() > deadline:
+        if server.poll() is not None:
+            raise SystemExit(f"the Prefect server ended at once; see {HOME}/server.log")
+        if time.monotonic() > deadline:
             raise SystemExit(f"the Prefect server did not start within {START_LIMIT_S} s; see {HOME}/server.log")
         time.sleep(0.2)
 
@@ -83,6 +87,9 @@ def api_server() -> Iterator[str]:
     """The URL of a healthy API; a server started here ends with the block. Its history stays in `.prefect/`."""
     own = os.environ.get("PREFECT_API_URL")
     if own:
+        if not answers(own):
+            remedy = "start it, or unset the variable"
+            raise ParamsError(fault("PREFECT_API_URL", f"no answer from {own}", "a healthy Prefect API", remedy))
         yield own
         return
     port = free_port()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tasks.contracts import Record
     from tasks.output import Job, Step
 
-HERE = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
 
 app = typer.Typer(
     name="rawmill",
@@ -46,8 +46,8 @@ Data = Annotated[Path, typer.Option(help="Folder that holds the outputs.")]
 
 def params_file(given: Path | None) -> Path:
     """The YAML file that was named, or the one here, or the one that rawmill ships."""
-    here = Path("params.yaml")
-    return given or (here if here.is_file() else HERE / "params.yaml")
+    shipped = [HERE / "params.yaml", HERE.parent / "params.yaml"]  # in a wheel; in a checkout
+    return given or next(file for file in [Path("params.yaml"), *shipped] if file.is_file())
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:
@@ -81,9 +81,6 @@ def repro(
     """Bring the DVC pipeline here up to date, independent stages side by side."""
     if not Path("dvc.yaml").is_file():
         raise ParamsError(fault(Path.cwd(), "no dvc.yaml", "a rawmill project", "change into the project's folder"))
-    from dvc.exceptions import DvcException
-
-    from flows._graph import read_graph
     from flows.repro import GraphFailed, repro_here
 
     began = time.monotonic()
@@ -91,14 +88,8 @@ def repro(
         done = repro_here(stages or [], jobs)
     except GraphFailed as error:
         raise RawmillError(str(error)) from None
-    except DvcException as error:
-        raise ParamsError(fault("dvc.yaml", str(error), f"stages such as {_some(read_graph())}", "mend it")) from None
     seconds = round(time.monotonic() - began, 2)
     show({"stages": len(done), "seconds": seconds, "state": "up to date"}, as_json)
-
-
-def _some(graph: Any) -> str:
-    return ", ".join(sorted(graph.needs)[:3])
 
 
 @app.command(
@@ -139,6 +130,8 @@ def develop(
     file = params_file(params)
     common, chain = load(file, "develop.common", Common), load_variant(file, variant)
     raw = source
+    if source.is_dir() and calibration is not None:
+        raise ParamsError(fault("--calibration", "given with a store", "it with a file", "leave it out"))
     if not source.is_dir():
         raw = out.with_name(f"{out.stem}-raw.zarr")
         from flows._local import carry_out
@@ -165,15 +158,15 @@ def synthesize(
     as_json: AsJson = False,
 ) -> None:
     """Sample labelled images of any size by random patch diffusion."""
-    from tasks.params import parse, section
+    from tasks.params import load, parse
     from tasks.synthesis import step
     from tasks.synthesis.params import SynthesiseParams
 
     file = params_file(params)
-    values = {**section(file, "synthesise"), "seed": seed, "count": count, "sizes_px": [parse_size(size)]}
-    asked = {"guidance": guidance, "steps": steps}
-    values["sampler"] = {**values["sampler"], **{k: v for k, v in asked.items() if v is not None}}
-    section_params = parse(SynthesiseParams, values, f"{file}#synthesise")
+    values = load(file, "synthesise", SynthesiseParams).model_dump()
+    values |= {"seed": seed, "count": count, "sizes_px": [parse_size(size)]}
+    values["sampler"] |= {k: v for k, v in {"guidance": guidance, "steps": steps}.items() if v is not None}
+    section_params = parse(SynthesiseParams, values, "the options of synthesize")
     make(step, lambda: step.prepare(model, out, section_params, out.stem, mask), as_json)
 
 
@@ -273,6 +266,10 @@ def main() -> None:
     except RawmillError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        where = error.filename or "a file"
+        print(fault(where, str(error.strerror or error).lower(), "it usable", "mend it and run again"), file=sys.stderr)
+        raise SystemExit(5) from None
     except SystemExit as end:
         if end.code == 130:
             print("interrupted; run it again to go on where it stopped", file=sys.stderr)

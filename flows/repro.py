@@ -46,10 +46,11 @@ class GraphFailed(RuntimeError):
 
 
 def last_word(text: str) -> str:
-    """The last line a stage printed before DVC's own verdict: the error, without logs and tracebacks."""
+    """What a stage said last before DVC's own verdict: its lines on bad inputs, else its last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     own = [line for line in lines if not line.startswith("ERROR: failed to re")]
-    return own[-1] if own else "no output"
+    faults = [line for line in own if "; expected " in line and " | " not in line]
+    return "\n".join(dict.fromkeys(faults)) or (own[-1] if own else "no output")
 
 
 @task

@@ -62,3 +62,7 @@ class Record:
     curves: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     figures: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
+    rejected: tuple[str, ...] = ()
+    """One line for each input that was bad; the output holds the others, whole."""
+    accepted: int = 0
+    """How many inputs are in, where some were rejected."""

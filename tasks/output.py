@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tasks.contracts import Record
-from tasks.errors import InputError, LineageError, StoreError, fault
+from tasks.errors import BatchError, InputError, LineageError, StoreError, fault
 from tasks.lineage.digest import RECIPE, TREE, pretty, root_of, sha256_bytes, sha256_file, tree_of
 from tasks.lineage.recipe import Plan, check_files, digest_of, plan_of, read, seal
 
@@ -67,6 +67,11 @@ def storage_faults(path: Path) -> Iterator[None]:
         errno.EROFS: "choose another --out",
         errno.EACCES: "choose another --out or mend the permissions",
         errno.EPERM: "choose another --out or mend the permissions",
+        errno.ENOTDIR: "choose another --out",
+        errno.EEXIST: "choose another --out",
+        errno.EISDIR: "choose another --out",
+        errno.ENAMETOOLONG: "choose a shorter --out",
+        errno.ELOOP: "choose another --out",
     }
     try:
         yield
@@ -82,8 +87,8 @@ def start(out: Path, plan: Plan, items: Iterable[str], setup: Callable[[Path], N
     job = Job(out, plan.document(), tuple(items))
     refuse_foreign(out)
     with storage_faults(out):
-        if not (job.staging / "ready").exists():
-            shutil.rmtree(job.staging, ignore_errors=True)
+        if not ((job.staging / "ready").exists() and job.content.is_dir()):
+            abandon(job)
             job.content.mkdir(parents=True)
             (job.staging / "done").mkdir()
             setup(job.content)
@@ -100,15 +105,24 @@ def refuse_foreign(out: Path) -> None:
 
 
 def finished(job: Job) -> Record | None:
-    """The record of `job.out` when it is there, whole and made by this very plan; else None."""
+    """The record of `job.out` when it is there, every byte of it, and made by this very plan; else None."""
     try:
         recipe = read(job.out)
         check_files(job.out)
     except LineageError:
         return None
-    if digest_of(plan_of(recipe)) != job.key:
+    made = recipe["output"]
+    if digest_of(plan_of(recipe)) != job.key or root_of(tree_of(job.out)) != made["root"]:
         return None
-    return Record(job.out, recipe["output"]["root"], digest_of(recipe))
+    rejected, accepted = tuple(made.get("rejected", ())), made.get("accepted", 0)
+    return Record(job.out, made["root"], digest_of(recipe), rejected=rejected, accepted=accepted)
+
+
+def complain(record: Record) -> Record:
+    """`record`, or `BatchError` where some of its inputs were bad: for when all else about it is done."""
+    if record.rejected:
+        raise BatchError(record.rejected, record.accepted)
+    return record
 
 
 def _receipt(job: Job, item: str) -> Path:
@@ -150,10 +164,13 @@ def publish(
     curves: Mapping[str, tuple[tuple[int, float], ...]] | None = None,
     figures: Sequence[str] = (),
     models: Sequence[str] = (),
+    rejected: Sequence[str] = (),
+    accepted: int = 0,
 ) -> Record:
     """Check every receipt, seal the content with its tree and recipe, and rename it to `job.out`.
 
-    `figures` and `models` are paths below the output. Raises `StoreError` when an item is not done.
+    `figures` and `models` are paths below the output; `rejected` has a line for each bad input beside the
+    `accepted` good ones. Raises `StoreError` when an item is not done.
     """
     missing = todo(job)
     if missing:
@@ -161,7 +178,9 @@ def publish(
     with storage_faults(job.out):
         tree = tree_of(job.content)
         size = sum(entry["bytes"] for entry in tree.values())
-        output = {"root": root_of(tree), "files": len(tree), "bytes": size}
+        output: dict[str, Any] = {"root": root_of(tree), "files": len(tree), "bytes": size}
+        if rejected:
+            output |= {"rejected": list(rejected), "accepted": accepted}
         recipe = seal({**job.plan, "output": output})
         (job.content / TREE).write_bytes(pretty(tree))
         (job.content / RECIPE).write_bytes(pretty(recipe))
@@ -174,6 +193,8 @@ def publish(
         curves=dict(curves or {}),
         figures=tuple(job.out / f for f in figures),
         models=tuple(job.out / m for m in models),
+        rejected=tuple(rejected),
+        accepted=accepted,
     )
 
 
@@ -189,9 +210,10 @@ def _into_place(job: Job) -> None:
         if old.exists():
             old.rename(job.out)
         raise
-    shutil.rmtree(job.staging)
+    abandon(job)
 
 
 def abandon(job: Job) -> None:
-    """Remove the staging place: for work that can never be finished (all its inputs are bad)."""
+    """Remove the staging place. Its mark goes first: killed in between, what is left is made afresh."""
+    (job.staging / "ready").unlink(missing_ok=True)
     shutil.rmtree(job.staging, ignore_errors=True)

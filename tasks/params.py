@@ -5,6 +5,7 @@ A model subclasses `Params`, gives every field a type and no default, and carrie
 bookkeeping of "which stage depends on which key" stays true.
 """
 
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ def parse(model: type[P], values: Any, where: str | Path) -> P:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or model.__name__
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        wrong = f"{name}: {first['msg'].lower()}, got {first['input']!r}{more}"
+        wrong = f"{name}: {first['msg'].lower()}, got {reprlib.repr(first['input'])}{more}"
         known = ", ".join(model.model_fields)
         raise ParamsError(fault(where, wrong, f"the keys {known}", "mend that key")) from None
 
@@ -42,6 +43,8 @@ def section(path: Path, name: str) -> Any:
         node: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(fault(path, "not there", "a params file", "name one with --params")) from None
+    except OSError as error:
+        raise ParamsError(fault(path, str(error.strerror).lower(), "a params file", "name one with --params")) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(fault(path, " ".join(str(error).split()), "valid YAML", "mend the file")) from None
     for part in name.split("."):

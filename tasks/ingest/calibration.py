@@ -23,6 +23,8 @@ def read_calibration(path: Path) -> Calibration:
         return Calibration.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise BadFile(path, "not there", "a calibration", remedy) from None
+    except OSError as error:
+        raise BadFile(path, str(error.strerror).lower(), "a calibration", remedy) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "it"

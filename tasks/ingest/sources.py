@@ -56,7 +56,7 @@ class Sources:
 
     def place(self, job: Job) -> Path:
         """The folder of the sources, seen from where this process works."""
-        return Path(os.path.normpath(job.out.parent / self.folder))
+        return Path(os.path.normpath(job.out.resolve().parent / self.folder))
 
     def verify(self, folder: Path, entry: Entry) -> None:
         """The entry's files are still those that the plan names. Raises `LineageError`."""

@@ -2,11 +2,13 @@
 
 A batch goes on past bad inputs. What is wrong with them is known either here in `prepare` (the manifest, and
 crops, whose place in the stack must be known before) or when an item is decoded; both end as one line each in
-the store's `rejected` attribute and in the `BatchError` that `finish` raises once the good ones are in place.
+the store's `rejected` attribute, in its recipe and in the record that `finish` returns, of which whoever runs
+the step complains (`output.complain`) once the good ones are in place and the run is recorded.
 """
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +144,7 @@ def _process_crops(job: Job, item: str, sources: Sources, params: IngestParams) 
 
 
 def finish(job: Job) -> Record:
-    """Split the tiles, write the table and the root, publish; then `BatchError` if any input was bad.
+    """Split the tiles, write the table and the root, publish; bad inputs are the record's `rejected`.
 
     Raises `BatchError` or `InputError`, and leaves nothing, where too little is good to make a store.
     """
@@ -156,10 +158,9 @@ def finish(job: Job) -> Record:
     table = rows.rows_of(sources, entries, facts, params)
     tiles.write_table(job.content / "tiles.parquet", table, sources.classes)
     layout.write_root(job.content, sources.kind, sources.classes, [entry.id for entry in entries], rejected)
-    record = output.publish(job, metrics=rows.metrics_of(table, entries, rejected))
-    if rejected:
-        raise BatchError(lines, len(entries))
-    return record
+    metrics = rows.metrics_of(table, entries, rejected)
+    record = output.publish(job, metrics=metrics, rejected=rejected, accepted=len(entries))
+    return replace(record, rejected=tuple(lines))
 
 
 def _check_enough(job: Job, entries: Sequence[Entry], lines: Sequence[str], params: IngestParams) -> None:

@@ -13,6 +13,8 @@ from tasks.lineage.digest import sha256_file
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tasks", "flows")
+BEHIND = {"tifffile": ("imagecodecs",), "zarr": ("numcodecs",), "pandas": ("pyarrow",)}
+"""Libraries that an imported one calls to make bytes: codecs of TIFF and Zarr, the writer of Parquet."""
 
 
 def module_file(name: str) -> Path | None:
@@ -65,6 +67,7 @@ def _distributions() -> dict[str, list[str]]:
 def libraries(module: str) -> dict[str, str]:
     """Versions of Python and of the third-party libraries that the closure of `module` imports."""
     tops = {name.split(".")[0] for file in closure(module) for name in imports(file)}
+    tops |= {behind for top in tops for behind in BEHIND.get(top, ())}
     wanted = sorted(t for t in tops if t not in PACKAGES and t not in sys.stdlib_module_names)
     found = {d: metadata.version(d) for top in wanted for d in _distributions().get(top, [])[:1]}
     return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", **found}

@@ -87,8 +87,11 @@ def proves(path: str, sha256: str, proof: Iterable[tuple[str, str]], root: str) 
 
 
 def files_below(folder: Path) -> list[str]:
-    """Relative POSIX paths of all files below `folder` but the top-level recipe and tree, sorted."""
-    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+    """Relative POSIX paths of all files below `folder` but the top-level recipe and tree, sorted.
+
+    A symbolic link counts as a file, also one to a folder: an output has none, so that it shows as one too many.
+    """
+    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
     return sorted(p for p in found if p not in (RECIPE, TREE))
 
 

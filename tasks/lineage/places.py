@@ -12,17 +12,23 @@ from tasks.lineage.digest import RECIPE
 
 
 def outputs_below(folder: Path) -> list[Path]:
-    """All outputs below `folder` (folders that hold a recipe), sorted; staging places and insides are not entered."""
-    return sorted(_walk(folder))
+    """All outputs below `folder` (folders that hold a recipe), sorted; staging places and insides are not entered.
+
+    Links to folders are followed (a disk may be mounted so), each real folder is entered once.
+    """
+    return sorted(_walk(folder, set()))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
     if (folder / RECIPE).is_file():
         yield folder
         return
     for child in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
-            yield from _walk(child)
+        if child.is_dir() and not child.name.startswith("."):
+            yield from _walk(child, seen)
 
 
 def resolve(output: Path, entry: Mapping[str, Any]) -> Path:

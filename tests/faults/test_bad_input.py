@@ -190,7 +190,7 @@ def ingest(folder: Path, out: Path, kind: str) -> None:
     job = step.prepare(folder, out, makers.PARAMS[kind](), "test")
     for item in output.todo(job):
         step.process(job, item)
-    step.finish(job)
+    output.complain(step.finish(job))
 
 
 def assert_others_are_done(out: Path, error: BatchError, name: str) -> None:

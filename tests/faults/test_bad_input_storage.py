@@ -47,7 +47,7 @@ def run(folder: Path, out: Path, kind: str) -> Record:
     job = step.prepare(folder, out, makers.PARAMS[kind](), "test")
     for item in output.todo(job):
         step.process(job, item)
-    return step.finish(job)
+    return output.complain(step.finish(job))
 
 
 @pytest.mark.parametrize("kind", KINDS)

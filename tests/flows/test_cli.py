@@ -75,10 +75,31 @@ def test_a_file_is_developed_at_once_and_a_repeat_finds_it_done(rawmill, tmp_pat
 def test_one_bad_file_among_good_ones_is_named_and_the_good_are_done(rawmill, tmp_path: Path) -> None:
     bad = tmp_path / "bad.dng"
     bad.write_bytes(frame(tmp_path).read_bytes()[:100])
-    code, _, err = rawmill("ingest", tmp_path / "frame.dng", bad, "--out", "raw.zarr")
-    assert code == 3
-    assert [line for line in err.splitlines() if "bad.dng" in line and "expected" in line]
-    recipe.check_files(Path("raw.zarr"))
+    for _again in range(2):
+        code, _, err = rawmill("ingest", tmp_path / "frame.dng", bad, "--out", "raw.zarr")
+        assert code == 3
+        assert [line for line in err.splitlines() if "bad.dng" in line and "expected" in line]
+        recipe.check_files(Path("raw.zarr"))
+
+
+def test_the_repair_that_the_audit_names_repairs(rawmill, tmp_path: Path) -> None:
+    file = frame(tmp_path)
+    assert rawmill("ingest", file, "--out", "raw.zarr")[0] == 0
+    shard = next(Path("raw.zarr/frames").rglob("c/0/0"))
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert rawmill("audit", "raw.zarr")[0] == 4
+    assert rawmill("ingest", file, "--out", "raw.zarr")[0] == 0
+    assert rawmill("audit", "raw.zarr")[0] == 0
+
+
+def test_a_store_below_a_linked_folder_finds_its_sources(rawmill, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "deep")
+    file = frame(tmp_path / "sub")
+    assert rawmill("ingest", file, "--out", "link/x.zarr")[0] == 0
+    assert rawmill("audit", "--data", "link")[0] == 0
 
 
 WRONG = [
@@ -94,6 +115,8 @@ WRONG = [
     (["uses", "x.tif"], 3, "x.tif"),
     (["ingest", "x.tif"], 2, "--out"),
     (["nonsense"], 2, "nonsense"),
+    (["ingest", "x.tif", "--params", ".", "--out", "s.zarr"], 2, "directory"),
+    (["develop", ".", "--variant", "bi,u,ga", "--calibration", "c", "--out", "v.zarr"], 2, "--calibration"),
 ]
 
 

@@ -1,7 +1,7 @@
 """The DVC graph on Prefect: what is stale, in what order, side by side, and what a failure holds back."""
 
+import shutil
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,9 @@ import yaml
 
 from flows import repro
 from flows._graph import Graph, read_graph
-from flows.repro import GraphFailed, repro_here
+from flows._local import workers
+from flows.repro import GraphFailed, last_word, repro_here
+from tasks.errors import ParamsError
 
 PYTHON = sys.executable
 
@@ -67,16 +69,17 @@ def test_nothing_stale_starts_no_server(project: Path, api: str, monkeypatch: py
     assert repro_here([], 2) == []
 
 
-def test_independent_stages_run_at_the_same_time(project: Path, api: str) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_independent_stages_run_at_the_same_time_where_two_jobs_may(project: Path, api: str, jobs: int) -> None:
     """Recorded by the stages themselves: each writes when it began and ended."""
     write_stages(seconds=3.0)
     for name in ("left", "right"):
         file = Path(f"{name}.py")
         end = f"open('{name}.span', 'w').write(f'{{a}} {{time.time()}}')"
         file.write_text(f"import time; a = time.time()\n{file.read_text()}{end}\n")
-    repro_here([], 2)
+    repro_here([], jobs)
     spans = [tuple(map(float, Path(f"{n}.span").read_text().split())) for n in ("left", "right")]
-    assert max(a for a, _ in spans) < min(b for _, b in spans)
+    assert (max(a for a, _ in spans) < min(b for _, b in spans)) == (jobs == 2)
 
 
 def test_a_failed_stage_is_named_holds_back_its_users_only_and_the_rest_is_done(project: Path, api: str) -> None:
@@ -90,9 +93,33 @@ def test_a_failed_stage_is_named_holds_back_its_users_only_and_the_rest_is_done(
     assert sorted(repro_here([], 2)) == ["join", "left"]
 
 
-def test_one_job_at_a_time_is_obeyed(project: Path, api: str) -> None:
+def test_a_group_or_an_output_can_be_named(project: Path, api: str) -> None:
     write_stages()
-    began = time.monotonic()
-    assert repro_here([], 1)
-    assert time.monotonic() > began
-    assert read_graph().stale == set()
+    assert sorted(repro_here(["left.txt"], 2)) == ["left", "source"]
+    with pytest.raises(ParamsError, match="nonsense"):
+        read_graph(["nonsense"])
+
+
+@pytest.mark.parametrize(("file", "text"), [("dvc.yaml", "stages: ["), (".dvc/config", None)])
+def test_a_project_that_dvc_cannot_read_is_one_line(project: Path, file: str, text: str | None) -> None:
+    write_stages()
+    if text is None:
+        shutil.rmtree(".dvc")
+    else:
+        Path(file).write_text(text)
+    with pytest.raises(ParamsError) as caught:
+        read_graph()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_no_workers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked in ("0", "-1", "abc"):
+        monkeypatch.setenv("RAWMILL_WORKERS", asked)
+        with pytest.raises(ParamsError, match="a whole number from 1 on"):
+            workers()
+
+
+def test_the_lines_on_bad_inputs_are_a_stages_last_words() -> None:
+    text = "12:00 | INFO | x\na.dng: bad; expected good; mend it\n1 bad, 3 done\nERROR: failed to reproduce 'x'"
+    assert last_word(text) == "a.dng: bad; expected good; mend it"
+    assert last_word("Traceback\nKeyError: 'x'") == "KeyError: 'x'"

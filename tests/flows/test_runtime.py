@@ -1,6 +1,5 @@
 """The house task and the one way to run a step, on a real Prefect API."""
 
-import threading
 import types
 from pathlib import Path
 
@@ -92,19 +91,28 @@ def test_many_items_make_few_tasks(run, monkeypatch: pytest.MonkeyPatch) -> None
     assert seen == [2]
 
 
+def test_a_tracking_server_that_fails_costs_neither_output_nor_ledger(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_args: object) -> str:
+        raise RuntimeError("no server")
+
+    monkeypatch.setattr(_runtime.tracking, "track", down)
+    digest = run({})
+    entry = ledger.read(Path("data/lineage/runs"))[0]
+    assert (entry.recipe, entry.mlflow_run) == (digest, None)
+
+
 def test_the_runner_is_as_wide_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAWMILL_WORKERS", "3")
     assert workers() == 3
-    monkeypatch.delenv("RAWMILL_WORKERS")
-    assert 1 <= workers() <= threading.active_count() + 1024
 
 
 @pytest.mark.parametrize(
     ("error", "code"), [(InputError("x: bad"), 3), (StoreError("x: full"), 5), (KeyboardInterrupt(), 130)]
 )
 def test_the_entry_of_a_stage_ends_with_a_line_and_a_code(
-    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    api: str, error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    @stage_flow("broken")
     def stage() -> None:
         raise error
 
@@ -112,4 +120,5 @@ def test_the_entry_of_a_stage_ends_with_a_line_and_a_code(
     with pytest.raises(SystemExit) as ended:
         _runtime.stage_main(stage)
     assert ended.value.code == code
-    assert capsys.readouterr().err.strip().count("\n") == 0
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last == (str(error) or "interrupted; run again to go on where it stopped")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks import output
-from tasks.errors import InputError, StoreError
+from tasks.errors import BatchError, InputError, StoreError
 from tasks.lineage import recipe
 from tasks.lineage.recipe import Plan
 
@@ -83,8 +83,36 @@ def test_a_finished_output_is_recognised_by_its_plan_alone(tmp_path: Path) -> No
     assert found is not None
     assert (found.root, found.recipe) == (record.root, record.recipe)
     assert output.finished(start(out, x=2)) is None
+    (out / "a.txt").write_text("aab")
+    assert output.finished(start(out, x=1)) is None
     (out / "a.txt").unlink()
     assert output.finished(start(out, x=1)) is None
+
+
+def test_killed_after_the_swap_what_is_left_of_staging_does_not_stop_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    job = start(out)
+    for item in ITEMS:
+        fill(job, item)
+    with monkeypatch.context() as patch:
+        patch.setattr(output, "abandon", lambda job: None)
+        record = output.publish(job)
+    assert (job.staging / "ready").exists()
+    assert make(out).root == record.root
+
+
+def test_rejected_inputs_are_remembered_by_the_output(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = start(out)
+    for item in ITEMS:
+        fill(job, item)
+    with pytest.raises(BatchError, match="1 bad, 2 done"):
+        output.complain(output.publish(job, rejected=["x.dng: bad"], accepted=2))
+    again = output.finished(start(out))
+    assert again is not None
+    assert (again.rejected, again.accepted) == (("x.dng: bad",), 2)
 
 
 def test_an_older_output_is_replaced_whole(tmp_path: Path) -> None:
