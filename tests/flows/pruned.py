@@ -39,10 +39,10 @@ def node(document: dict[str, Any], dotted: str) -> dict[str, Any]:
     return document
 
 
-def make_project(folder: Path) -> Path:
-    """A copy of the project's code at `folder`, with git and DVC, and params and dvc.yaml pruned."""
+def make_project(folder: Path, code: Path = ROOT) -> Path:
+    """A copy of the code below `code` at `folder`, with git and DVC, and params and dvc.yaml pruned."""
     for name in ("flows", "tasks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(code / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".dvcignore", folder)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for dotted, values in SMALLER.items():
@@ -71,9 +71,15 @@ def environment(folder: Path, variables: dict[str, str]) -> dict[str, str]:
 
 def run(folder: Path, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a module of the project's copy at `folder`, as a user would in its folder (or in `cwd`)."""
-    command = [sys.executable, "-m", *arguments]
+    return execute(folder, "-m", *arguments, cwd=cwd, **variables)
+
+
+def execute(
+    folder: Path, *arguments: str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python on the project's copy at `folder`, in its folder (or in `cwd`)."""
     env = environment(folder, variables)
-    quiet = subprocess.DEVNULL
+    command, quiet = [sys.executable, *arguments], subprocess.DEVNULL
     return subprocess.run(command, cwd=cwd or folder, env=env, capture_output=True, text=True, stdin=quiet)
 
 

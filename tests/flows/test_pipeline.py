@@ -12,7 +12,7 @@ import yaml
 from mlflow import MlflowClient
 
 from tasks.lineage import ledger, recipe
-from tests.flows.pruned import VARIANTS, make_project, node, run, start, write
+from tests.flows.pruned import VARIANTS, execute, make_project, node, run, start, write
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,7 @@ def test_a_repeat_does_nothing(made: Path) -> None:
 def test_plain_dvc_in_another_folder_on_one_worker_gives_equal_digests(
     made: Path, api: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    other = make_project(tmp_path_factory.mktemp("elsewhere") / "deeper" / "down")
+    other = make_project(tmp_path_factory.mktemp("elsewhere") / "deeper" / "down", code=made)
     done = run(other, "dvc", "repro", RAWMILL_WORKERS="1")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     digests = [{name: recipe.digest_of(recipe.read(f / name)) for name in OUTPUTS} for f in (made, other)]
@@ -118,6 +118,33 @@ def test_an_edited_param_is_caught_and_makes_only_its_variant_stale(made: Path) 
         status = run(made, "dvc", "status", "--json")
     assert (code, "bi,s,me" in text) == (4, True), text
     assert sorted(json.loads(status.stdout)) == ["develop@drone-bi,s,me", "develop@microscopy-bi,s,me"]
+
+
+def test_one_variant_is_regenerated_to_the_same_bytes(made: Path) -> None:
+    before = recipe.digest_of(recipe.read(made / "data/variants/drone/bi,s,me.zarr"))
+    code = "from flows.repro import regenerate; print('digest', regenerate('drone', 'bi,s,me'))"
+    done = execute(made, "-c", code)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"digest {before}" in done.stdout
+
+
+def test_a_users_own_corpus_is_sampled_traced_and_audited(made: Path) -> None:
+    options = ["--model", "data/models", "--size", "136x260", "--seed", "7", "--steps", "2", "--out", "big.zarr"]
+    done = run(made, "flows.cli", "synthesize", *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    story = run(made, "flows.cli", "trace", "big.zarr#s00000")
+    assert "slide1.tif" in story.stdout
+    assert audit(made, "big.zarr")[0] == 0
+    shutil.rmtree(made / "big.zarr")
+
+
+def test_a_tampered_table_stops_the_next_step_before_it_reads(made: Path) -> None:
+    weights = made / "data/models/denoiser/weights.safetensors"
+    data = weights.read_bytes()
+    with changed(weights, data[:-1] + bytes([data[-1] ^ 1])):
+        done = run(made, "flows.cli", "synthesize", "--model", "data/models", "--out", "big.zarr")
+    assert done.returncode == 4
+    assert "weights.safetensors" in done.stderr
 
 
 def test_a_swapped_model_is_caught(made: Path) -> None:
