@@ -13,8 +13,11 @@ def _interpolate(coefficients: Array32, length: int, scale_px: float) -> Array32
     t = (at - first).astype(np.float32)[:, None]
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
     out = np.zeros((length, coefficients.shape[1]), np.float32)
+    term = np.empty_like(out)
     for k, weight in enumerate(weights):
-        out += weight / 6 * coefficients[first + k]
+        np.take(coefficients, first + k, axis=0, out=term, mode="clip")  # all are inside; "clip" spares a copy
+        term *= weight / 6
+        out += term
     return out
 
 

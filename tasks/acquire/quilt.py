@@ -66,22 +66,34 @@ def cut(cost: Array32) -> NDArray[np.bool_]:
 def _join(old: Array32, new: Array32, overlap: int, left: bool, top: bool) -> NDArray[np.bool_]:
     """Where `new` (n, side, side, c) replaces `old`: right of and below the cuts."""
     keep = np.ones(new.shape[:3], np.bool_)
-    cost = ((old - new) ** 2).sum(axis=-1)
+    costs = []
     if left:
-        keep[:, :, :overlap] &= cut(cost[:, :, :overlap])
+        costs.append(((old[:, :, :overlap] - new[:, :, :overlap]) ** 2).sum(axis=-1))
     if top:
-        keep[:, :overlap] &= cut(cost[:, :overlap].transpose(0, 2, 1)).transpose(0, 2, 1)
+        costs.append(((old[:, :overlap] - new[:, :overlap]) ** 2).sum(axis=-1).transpose(0, 2, 1))
+    if costs:
+        sides = np.split(cut(np.concatenate(costs)), len(costs))  # all cuts at once: they do not depend on each other
+        if left:
+            keep[:, :, :overlap] &= sides[0]
+        if top:
+            keep[:, :overlap] &= sides[-1].transpose(0, 2, 1)
     return keep
 
 
-def _best(old: Array32, candidates: Array32, overlap: int, left: bool, top: bool) -> NDArray[np.int64]:
-    """Per place, the candidate of `candidates` (n, k, side, side, c) that differs least where it overlaps."""
-    cost = np.zeros(candidates.shape[:2], np.float32)
+def _best(
+    old: Array32, pieces: Array32, offered: NDArray[np.int64], overlap: int, left: bool, top: bool
+) -> NDArray[np.int64]:
+    """Per place, which of the `pieces` `offered` (n, k) differs least from `old` (n, side, side, c) where they overlap.
+
+    Of equals the first; with no neighbour, that is the first offered.
+    """
+    cost = np.zeros(offered.shape, np.float32)
     if left:
-        cost += ((candidates[:, :, :, :overlap] - old[:, None, :, :overlap]) ** 2).sum(axis=(2, 3, 4))
+        cost += ((pieces[:, :, :overlap][offered] - old[:, None, :, :overlap]) ** 2).sum(axis=(2, 3, 4))
     if top:
-        cost += ((candidates[:, :, :overlap] - old[:, None, :overlap]) ** 2).sum(axis=(2, 3, 4))
-    return np.asarray(np.argmin(cost, axis=1))
+        cost += ((pieces[:, :overlap][offered] - old[:, None, :overlap]) ** 2).sum(axis=(2, 3, 4))
+    chosen = np.argmin(cost, axis=1)
+    return np.asarray(offered[np.arange(len(offered)), chosen])
 
 
 def quilt(pieces: Array32, side_px: int, overlap: int, candidates: int, source: np.random.Generator) -> Array32:
@@ -112,8 +124,7 @@ def _lay(
     windows = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
     old = np.stack([canvas[w] for w in windows])
     offered = choices[rows, columns]
-    best = _best(old, pieces[offered], overlap, left, top)
-    new = pieces[offered[np.arange(len(rows)), best]]
+    new = pieces[_best(old, pieces, offered, overlap, left, top)]
     joined = np.where(_join(old, new, overlap, left, top)[..., None], new, old)
     for window, piece in zip(windows, joined, strict=True):
         canvas[window] = piece
