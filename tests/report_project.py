@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import skimage
 import yaml
 
 from tasks import store
+from tasks.learn.metrics import RULES
 from tasks.lineage import step as audit_step
 from tasks.lineage.digest import pretty
 from tasks.lineage.params import AuditParams
-from tasks.lineage.recipe import artefact
+from tasks.lineage.recipe import artefact, package_file
 from tasks.report import encode
 from tests.lineage_chain import Fill, noise, seal
 
@@ -28,6 +30,10 @@ CAMERA = {
     "gain_dn_per_e": 2.0, "left_justified_bits": 0,
 }  # fmt: skip
 PX, CLASSES = 32, {"microscopy": ["BAS", "EOS"], "drone": ["car"], "slides": ["tumour", "stroma"]}
+PICTURE = package_file(
+    "picture", "scikit-image", Path(skimage.__file__).parent / "data/ihc.png", "skimage/data/ihc.png"
+)
+TEXTURE = {"held_out": ["slides0"], "picture_columns_px": {"training": [0, 320], "held_out": [340, 512]}}
 NAUGHTY = "<script>alert(1)</script>"
 """Stands in a rejected file's line, which the page must escape."""
 
@@ -39,7 +45,8 @@ def plant(root: Path) -> Path:
     (root / "params.yaml").write_text(text, encoding="utf-8")
     for dataset in CLASSES:
         sources, raw = data / "sources" / dataset, data / "raw" / f"{dataset}.zarr"
-        seal(sources, "acquire", [], {}, _sources(dataset))
+        made = dataset == "slides"
+        seal(sources, "acquire", [PICTURE] if made else [], TEXTURE if made else {}, _sources(dataset))
         seal(raw, "ingest", [artefact("sources", sources, raw)], {}, _raw(dataset))
     for dataset in ("microscopy", "drone"):
         for variant in REPORT["variants"]:
@@ -158,6 +165,8 @@ def learn_metrics(dataset: str) -> dict[str, Any]:
     names = CLASSES[dataset] if dataset == "microscopy" else ["other", *CLASSES[dataset]]
     classes = {n: {m: _spread(mean) for m in ("precision", "recall", "f1", "iou", "dice", "support")} for n in names}
     summary = {main: _spread(mean), trivial: _spread(0.5 if main == "accuracy" else 0.02)}
+    if main == "iou":
+        summary["iou_tile_mean_of_nothing"] = _spread(0.5)
     role = {"summary": summary, "classes": classes, "confusion": [[1, 0], [0, 1]], "folds": {}}
     task = "classification" if dataset == "microscopy" else "segmentation"
     return {
@@ -165,7 +174,7 @@ def learn_metrics(dataset: str) -> dict[str, Any]:
         "classes": names,
         "main": main,
         "confidence": 0.95,
-        "rules": {},
+        "rules": RULES,
         "roles": {"test": role, "validation": role},
     }
 
@@ -193,13 +202,29 @@ def _models(data: Path) -> None:
         fill = model(learn_metrics(name), figures, tiles)
         seal(out, "learn", [artefact("views", views, out)], {"variant": "ma,s,me"}, fill)
     raw = data / "raw" / "slides.zarr"
-    numbers = {"autoencoder": {"held_out_ssim": 0.81}, "denoiser": {}, "encoder": {}, "segmenter": {"mean_iou": 0.5}}
-    for name, metrics in numbers.items():
+    for name, metrics in instrument_metrics().items():
         out = data / "models" / name
         inputs = [artefact("slides", raw, out)]
         if name == "denoiser":
             inputs.append(artefact("autoencoder", data / "models" / "autoencoder", out))
-        seal(out, "train", inputs, {}, model(metrics, ("reconstruction", "loss"), ("slides1_0_0", "slides1_0_32")))
+        seal(
+            out,
+            "train",
+            inputs,
+            {},
+            model(metrics, ("reconstruction", "loss", "heldout"), ("slides1_0_0", "slides1_0_32")),
+        )
+
+
+def instrument_metrics() -> dict[str, dict[str, Any]]:
+    """metrics.json of the models behind the synthesis and the evaluation, by the keys that their stages write."""
+    return {
+        "autoencoder": {"held_out_ssim": 0.81, "held_out_psnr_db": 30.25, "final_loss": 0.07},
+        "denoiser": {"held_out_loss_own_mask": 0.264, "held_out_loss_null": 0.267, "held_out_loss_other_mask": 0.297},
+        "encoder": {"retrieval": 0.9, "retrieval_untrained": 0.4, "label_agreement": 0.85,
+                    "label_agreement_untrained": 0.6},
+        "segmenter": {"mean_iou": 0.5, "iou": {"tumour": 0.512, "stroma": None}},
+    }  # fmt: skip
 
 
 def _estimate(value: float) -> dict[str, float]:

@@ -14,12 +14,13 @@ MID_GREY = 128
 
 PALETTE = np.array(
     [
-        (222, 222, 222), (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167),
-        (230, 159, 0), (86, 180, 233), (240, 228, 66), (90, 90, 90), (120, 94, 240),
+        (217, 217, 217), (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167),
+        (230, 159, 0), (86, 180, 233), (240, 228, 66), (0, 0, 0), (120, 94, 240),
     ],
     np.uint8,
 )  # fmt: skip
-"""Unknown in light grey, then the colours of Okabe and Ito, which the colour-blind can tell apart."""
+"""Unknown in light grey, then the colours of Okabe and Ito, which the colour-blind can tell apart; the evaluation
+draws classes in the same."""
 
 
 def from_view(view: NDArray[np.uint16]) -> Picture:

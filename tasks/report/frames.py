@@ -1,6 +1,8 @@
 """Sections: raw frames before and after development, and the variants side by side."""
 
-from itertools import takewhile
+import math
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,10 @@ from tasks.report.inputs import Inputs, Row, Section, calibration, examples, kin
 
 SITE_PX = 6
 """Screen pixels a sensor site in the detail."""
+SCENE = ("group", "label", "y_px", "x_px", "height_px", "width_px")
+NUMBERED = re.compile(r"(.+)[-_]i?(\d+(?:\.\d+)?)")
+ROUNDED = 0.02
+"""What rounding in a name may make of an intensity."""
 
 
 def mosaics(inputs: Inputs) -> list[str]:
@@ -57,26 +63,38 @@ def example(inputs: Inputs, name: str, row: Row, pictures: dict[str, bytes]) -> 
 
 
 def exposures(inputs: Inputs, name: str, row: Row, pictures: dict[str, bytes]) -> list[dict[str, Any]]:
-    """The green sites of the same scene at each intensity, brought to one brightness, so that the noise shows.
+    """The green sites of the scene of `row` at each intensity, brought to one brightness, so that the noise shows.
 
-    The tile of another intensity is the one whose id begins most like that of `row`.
+    Nothing where it cannot be told which tiles show that scene.
     """
-    table = tiles(inputs.path(f"raw/{name}"))
     entries = []
-    for intensity in sorted(set(table["intensity"]), reverse=True):
-        same = table[table["intensity"] == intensity].to_dict("records")
-        found = max(same, key=lambda r: alike(str(r["tile_id"]), str(row["tile_id"])))
-        counts, camera = _cut(inputs, name, {str(k): v for k, v in found.items()})
-        file = f"exposure-{name}-{intensity:g}.jpg"
+    for found in same_scene(tiles(inputs.path(f"raw/{name}")).to_dict("records"), row):
+        counts, camera = _cut(inputs, name, found)
+        file = f"exposure-{name}-{found['intensity']:g}.jpg"
         gain = figures.exposure_gain(counts, camera)
         pictures[file] = encode.jpeg(figures.green_sites(counts, camera, gain), inputs.params.jpeg_quality)
-        entries.append({"intensity": float(intensity), "tile": found["tile_id"], "gain": gain, "picture": file})
-    return entries if len(entries) > 1 else []
+        entries.append(
+            {"intensity": float(found["intensity"]), "tile": found["tile_id"], "gain": gain, "picture": file}
+        )
+    return entries
 
 
-def alike(a: str, b: str) -> int:
-    """How many letters two names have in common at their beginning."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+def same_scene(table: Sequence[Mapping[Any, Any]], row: Row) -> list[Row]:
+    """The rows of one scene at two or more intensities, brightest first; none where that cannot be established.
+
+    One scene is one group, label and window, and a name (the frame's, of a crop the tile's) that differs only in
+    the number at its end, which must go with the intensity, as in `cell-i0050` of 0.05 and `cell-i1000` of 1.
+    """
+    stem, unit = _named(row)
+    alike = [r for r in table if all(r[key] == row[key] for key in SCENE) and _named(r)[0] == stem]
+    found = {float(r["intensity"]): r for r in alike if math.isclose(_named(r)[1], unit, rel_tol=ROUNDED)}
+    return [found[i] for i in sorted(found, reverse=True)] if stem and len(found) > 1 else []
+
+
+def _named(row: Mapping[Any, Any]) -> tuple[str, float]:
+    """The name before its last number, and that number over the intensity; ("", 0) where it ends with none."""
+    match = NUMBERED.fullmatch(str(row["item"] or row["tile_id"]))
+    return (match[1], float(match[2]) / float(row["intensity"])) if match else ("", 0.0)
 
 
 def whole_frames(inputs: Inputs, name: str, rows: list[dict[str, Any]], pictures: dict[str, bytes]) -> list[Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.errors import InputError, fault
+from tasks.report import instruments
 from tasks.report.inputs import Inputs, Section, read_json, read_picture
 
 TASKS = ("microscopy", "drone")
@@ -15,10 +16,7 @@ def build(inputs: Inputs) -> Section:
     """Each task model's numbers on held-out groups, per class, and its figures; the models of the synthesis."""
     pictures: dict[str, bytes] = {}
     tasks = [task(inputs, name, pictures) for name in TASKS]
-    made = {name: read_json(inputs.path(f"models/{name}") / "metrics.json") for name in ("autoencoder", "segmenter")}
-    pictures["autoencoder.png"] = read_picture(inputs.path("models/autoencoder") / "figures" / "reconstruction.png")
-    pictures["denoiser-loss.png"] = read_picture(inputs.path("models/denoiser") / "figures" / "loss.png")
-    return Section({"tasks": tasks, **made}, pictures)
+    return Section({"tasks": tasks, "instruments": instruments.build(inputs, pictures)}, pictures)
 
 
 def task(inputs: Inputs, name: str, pictures: dict[str, bytes]) -> dict[str, Any]:
@@ -38,6 +36,7 @@ def task(inputs: Inputs, name: str, pictures: dict[str, bytes]) -> dict[str, Any
         "trivial": trivial(found),
         "confidence": found["confidence"],
         "roles": found["roles"],
+        "rules": found["rules"],
         "classes": found["classes"],
         "pictures": files,
     }

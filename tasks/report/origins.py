@@ -5,6 +5,7 @@ import pandas as pd
 from tasks.lineage import diagram
 from tasks.lineage.step import read_audit
 from tasks.lineage.trace import Story, lines, trace
+from tasks.report import runs
 from tasks.report.inputs import Inputs, Section
 
 
@@ -25,6 +26,7 @@ def build(inputs: Inputs) -> Section:
     ]
     values = {
         "outputs": rows,
+        "runs": runs.of_stages(outputs),
         "files": audit.files,
         "bytes": audit.bytes,
         "edges": len(audit.edges),

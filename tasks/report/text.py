@@ -11,9 +11,8 @@ WRITTEN = {
     "iou_tile_mean": "IoU, mean of tiles",
     "dice_tile_mean": "Dice, mean of tiles",
     "accuracy_of_majority": "accuracy of one answer to all",
+    "iou_tile_mean_of_nothing": "IoU, mean of tiles, of predicting nothing",
     "iou_of_everywhere": "IoU of everywhere",
-    "held_out_psnr_db": "held-out PSNR in dB",
-    "held_out_ssim": "held-out SSIM",
 }
 """Identifiers that read better otherwise."""
 

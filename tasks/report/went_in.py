@@ -11,6 +11,8 @@ from tasks.report import encode, figures
 from tasks.report.inputs import Inputs, Section, classes, kind, tiles
 
 TINT = 0.45
+EMBEDDED = "skimage/data/ihc.png"
+"""The picture, 512 x 512 px, that the embedded slides are made from."""
 
 
 def build(inputs: Inputs) -> Section:
@@ -27,7 +29,25 @@ def build(inputs: Inputs) -> Section:
                 f: encode.jpeg(p, inputs.params.jpeg_quality) for f, p in zip(files, (plain, tinted), strict=True)
             }
             slides.append({"name": slide, "pictures": files, "classes": classes(raw), "split": split_of(raw, slide)})
-    return Section({"datasets": datasets, "slides": slides}, pictures)
+    textures = [found for name in inputs.params.datasets if (found := texture(inputs, name)) is not None]
+    return Section({"datasets": datasets, "slides": slides, "textures": textures}, pictures)
+
+
+def texture(inputs: Inputs, name: str) -> dict[str, Any] | None:
+    """Where the texture of the embedded slides comes from, by the recipe of their sources; None for other slides."""
+    recipe, raw = inputs.recipe(f"sources/{name}"), inputs.path(f"raw/{name}")
+    given = [entry for entry in recipe["inputs"] if entry["kind"] == "package" and entry["path"] == EMBEDDED]
+    if kind(raw) != "slides" or not given:
+        return None
+    params = recipe["params"]
+    return {
+        "dataset": name,
+        "package": given[0]["package"],
+        "picture": EMBEDDED,
+        "held_out": split(tiles(raw), "test")["groups"],
+        "apart": sorted(params.get("held_out", [])) == split(tiles(raw), "test")["groups"],
+        "columns": params.get("picture_columns_px"),
+    }
 
 
 def dataset(inputs: Inputs, name: str) -> dict[str, Any]:

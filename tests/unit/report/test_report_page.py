@@ -11,14 +11,22 @@ import pytest
 from jinja2 import UndefinedError
 
 from tasks import output
+from tasks.contracts import Record
 from tasks.errors import InputError, LineageError, StoreError
+from tasks.evaluation.figures import PALETTE
+from tasks.lineage import ledger
 from tasks.lineage.audit import audit
-from tasks.report import headline, learnt, step
+from tasks.lineage.recipe import digest_of
+from tasks.lineage.recipe import read as read_recipe
+from tasks.report import figures, headline, instruments, learnt, runs, step
+from tasks.report.frames import same_scene
 from tasks.report.inputs import inputs_of, view
 from tasks.report.page import render
 from tasks.report.params import ReportParams
 from tasks.report.text import interval, number, percent
-from tests.report_project import NAUGHTY, REPORT, evaluation_metrics, learn_metrics, plant
+from tasks.report.went_in import texture
+from tasks.tracking.mlflow_store import _tags
+from tests.report_project import NAUGHTY, REPORT, evaluation_metrics, instrument_metrics, learn_metrics, plant
 
 VOID = {"meta", "img", "br"}
 
@@ -108,7 +116,9 @@ def test_values_are_escaped(page: str) -> None:
         "BAS 50 %, EOS 50 % of tiles", "car 50 % of pixels", "<b>ma,s,me</b>", "tumour",
         "<b>s0</b>, 64 x 64 px, seed 5", "Drone: IoU",
         "fidelity in words.", "data/synthetic/tissue.zarr#s0", "ratio <b>0.40</b>", "25 %",
-        "held-out SSIM <b>0.810</b>", "trained on 2 tiles", 'class="lg"',
+        "no interval for other groups", "same held-out groups", "IoU, mean of tiles, of predicting nothing",
+        "columns 0 to 320, held-out slides (slides0) on columns 340 to 512", "slides0 also served to choose",
+        "trained on 2 tiles", 'class="lg"',
     ],
 )  # fmt: skip
 def test_it_says_what_was_planted(page: str, words: str) -> None:
@@ -148,6 +158,8 @@ def test_a_value_that_is_missing_is_an_error(project: Path, page: str) -> None:
         step.process(job, item)
     sections = {item: (output.receipt(job, item) or {})["facts"] for item in job.items}
     assert "<h1>" in render(sections, job.content / "pictures")
+    sections["went_in"]["textures"][0]["columns"] = None
+    assert "(slides0) draw on the same pixels of it" in render(sections, job.content / "pictures")
     del sections["went_in"]["slides"]
     with pytest.raises(UndefinedError):
         render(sections, job.content / "pictures")
@@ -183,22 +195,55 @@ def test_a_model_without_its_baseline_is_refused() -> None:
         learnt.trivial(found)
 
 
-@pytest.mark.parametrize(("value", "tone"), [(1.0, "good"), (10.0, "fair"), (30.0, "poor")])
-def test_distance_is_held_against_real_tiles_and_noise(value: float, tone: str) -> None:
-    pairs = evaluation_metrics()["comparisons"]
-    pairs[0]["frechet"] = {"value": value, "low": value - 0.1, "high": value + 0.1}
-    assert headline.of_distance(pairs)["tone"] == tone
+def contrasts(**values: float) -> list[dict[str, Any]]:
+    """All well but for `values`, each with an interval of +- 1."""
+    known = {
+        "synthetic real_train": 0.5, "gaussian_noise real_train": 30.0,
+        "synthetic gaussian_noise": -30.0, "synthetic blurred": -5.0,
+    } | {key.replace("__", " "): value for key, value in values.items()}  # fmt: skip
+    spans = {key: {"value": v, "low": v - 1, "high": v + 1} for key, v in known.items()}
+    return [{"candidate": k.split()[0], "other": k.split()[1], "frechet": span} for k, span in spans.items()]
 
 
 @pytest.mark.parametrize(
-    ("p", "steering", "copies"), [(0.01, "good", "poor"), (0.5, "poor", "good"), (None, "fair", None)]
+    ("values", "tone"),
+    [
+        ({}, "good"),
+        ({"synthetic__real_train": 2.0}, "fair"),
+        ({"synthetic__blurred": 0.0}, "fair"),
+        ({"gaussian_noise__real_train": 0.5}, "fair"),
+        ({"synthetic__gaussian_noise": -0.5}, "poor"),
+    ],
 )
-def test_tests_decide_by_their_p_value(p: float | None, steering: str, copies: str | None) -> None:
-    found = evaluation_metrics()
-    found["steering"]["synthetic"]["shuffled"]["p_value"] = p
-    assert headline.of_steering(found["steering"]["synthetic"], 0.95)["tone"] == steering
-    if p is not None:
-        assert headline.of_copies({**found["copies"], "p_value": p}, 0.95)["tone"] == copies
+def test_distance_is_held_against_real_tiles_noise_and_blurred_ones(values: dict[str, float], tone: str) -> None:
+    pairs = evaluation_metrics()["comparisons"]
+    assert headline.of_distance(pairs, contrasts(**values))["tone"] == tone
+    assert headline.of_distance(pairs, [])["tone"] == "fair"
+
+
+@pytest.mark.parametrize(
+    ("p", "low", "tone"),
+    [(0.01, 0.3, "good"), (0.01, 0.2, "fair"), (0.01, None, "fair"), (0.5, 0.3, "poor"), (None, 0.3, "fair")],
+)
+def test_steering_needs_p_and_a_share_of_the_ceiling(p: float | None, low: float | None, tone: str) -> None:
+    block = evaluation_metrics()["steering"]
+    block["synthetic"]["shuffled"]["p_value"] = p
+    share = {"value": low and 0.5, "low": low, "high": low and 0.7, "least": 0.25}
+    found = headline.of_steering({**block, "share": share}, 0.95)
+    assert found["tone"] == tone
+    assert ("0.50 [0.30, 0.70]" in found["note"]) == (p is not None and low == 0.3)
+    assert headline.of_steering(block, 0.95)["tone"] != "good"
+
+
+@pytest.mark.parametrize(
+    ("p", "share", "tone", "words"),
+    [(0.01, 0.1, "poor", "10 % would"), (0.5, 0.1, "fair", "10 % would"), (0.5, None, "fair", "no share of copies")],
+)
+def test_a_copy_test_that_finds_nothing_is_fair_and_says_what_it_would_find(
+    p: float, share: float | None, tone: str, words: str
+) -> None:
+    found = headline.of_copies({**evaluation_metrics()["copies"], "p_value": p, "detectable": share}, 0.95)
+    assert found["tone"] == tone and words in found["note"]
 
 
 def test_numbers_read_well() -> None:
@@ -206,3 +251,93 @@ def test_numbers_read_well() -> None:
     assert interval({"low": None, "high": 1.0}) == ""
     assert interval({"low": 0.1, "high": 1.0}) == "[0.10, 1.00]"
     assert [percent(v) for v in (0, 0.05, 0.114, 1)] == ["0 %", "5.0 %", "11 %", "100 %"]
+
+
+def test_runs_are_found_by_what_the_page_says(page: str, project: Path, tmp_path: Path) -> None:
+    """The file pattern finds the ledger's line of that output alone; the search is on the tag that MLflow gets."""
+    ledger_folder = tmp_path / runs.LEDGER
+    digests = {}
+    for name in ("drone", "microscopy"):
+        out = project / "models" / name
+        recipe = digest_of(read_recipe(out))
+        plan = {"stage": "learn", "name": name}
+        digests[name] = recipe, ledger.append(ledger_folder, Record(out, "0" * 64, recipe), plan, began=1.0)
+    for recipe, file in digests.values():
+        pattern = f"{runs.LEDGER}/*-{recipe[:12]}.json"
+        assert f"<code>ls {pattern}</code>" in page
+        assert list(tmp_path.glob(pattern)) == [file]
+        assert f"<code>tags.recipe = &#39;{recipe}&#39;</code>" in page
+    assert "<code>ls data/lineage/runs/*-learn-*.json</code>" in page
+    assert len(list(tmp_path.glob(f"{runs.LEDGER}/*-learn-*.json"))) == 2
+    tags = _tags(output.Job(tmp_path, {"stage": "learn"}, ()), Record(tmp_path, "0" * 64, "d" * 64))
+    assert tags["recipe"] == "d" * 64 and tags["stage"] == "learn"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '<td>encoder</td><td>second view of a tile found among all</td><td class="n">0.900</td>'
+        "<td>untrained 0.400</td>",
+        '<td>encoder</td><td>nearest training tile has the same label</td><td class="n">0.850</td>'
+        "<td>untrained 0.600</td>",
+        '<td>segmenter</td><td>IoU of tumour</td><td class="n">0.512</td>',
+        '<td>segmenter</td><td>IoU of stroma</td><td class="n">–</td>',
+        '<td>autoencoder</td><td>PSNR in dB</td><td class="n">30.250</td>',
+        '<td class="n">0.264</td><td>no mask 0.267, another tile&#39;s mask 0.297</td>',
+    ],
+)
+def test_each_instrument_stands_beside_its_baseline(page: str, row: str) -> None:
+    assert row in page
+
+
+def test_an_encoder_that_was_not_measured_is_refused() -> None:
+    found = instrument_metrics()
+    del found["encoder"]["retrieval"]
+    with pytest.raises(KeyError):
+        instruments.rows(found)
+
+
+def scene(tile: str, intensity: float, **changes: Any) -> dict[str, Any]:
+    place = {"group": "g", "label": "BAS", "y_px": 0, "x_px": 0, "height_px": 8, "width_px": 8}
+    return {"tile_id": tile, "item": "", "intensity": intensity, **place, **changes}
+
+
+def test_fewer_photons_are_shown_of_the_same_scene_alone() -> None:
+    row = scene("cell-0-i1000", 1.0)
+    own = [scene("cell-0-i0050", 0.05), row, scene("cell-0-i0033", 0.0333)]
+    others = [
+        scene("cell-1-i0250", 0.25),
+        scene("cell-0-i0250", 0.25, group="h"),
+        scene("cell-0-i0100", 0.1, label="EOS"),
+        scene("cell-0-i0500", 0.5, y_px=8),
+        scene("cell-0-i0007", 0.7),
+    ]
+    found = [r["tile_id"] for r in same_scene([*others, *own], row)]
+    assert found == ["cell-0-i1000", "cell-0-i0050", "cell-0-i0033"]
+    assert same_scene([*others, row], row) == [], "no other exposure of it"
+    plain = scene("cell-a", 1.0)
+    assert same_scene([plain, scene("cell-b", 0.5)], plain) == [], "names that say nothing"
+    counted = scene("cell-0", 1.0)
+    assert same_scene([counted, scene("cell-1", 0.25)], counted) == [], "a number that is no intensity"
+
+
+def test_frames_of_one_scene_are_told_by_the_frames_name() -> None:
+    window = {"y_px": 8, "x_px": 0}
+    row = scene("f-i1000_8_0", 1.0, item="f-i1000", **window)
+    dim = scene("f-i0250_8_0", 0.25, item="f-i0250", **window)
+    beside = scene("f-i0250_8_8", 0.25, item="f-i0250", y_px=8, x_px=8)
+    assert same_scene([beside, dim, row], row) == [row, dim]
+
+
+def test_the_texture_is_told_of_the_embedded_slides_alone(project: Path) -> None:
+    job = job_of(project, samples=1)
+    inputs = inputs_of(job)
+    assert [texture(inputs, name) for name in ("drone", "microscopy")] == [None, None]
+    found = texture(inputs, "slides")
+    assert found is not None and found["apart"] and found["held_out"] == ["slides0"]
+    output.abandon(job)
+
+
+def test_classes_have_the_colours_that_the_evaluation_gives_them() -> None:
+    ours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in figures.PALETTE]
+    assert tuple(ours[: len(PALETTE)]) == PALETTE
