@@ -3,6 +3,8 @@
 import pandas as pd
 
 from tasks.lineage import diagram
+from tasks.lineage.audit import Node
+from tasks.lineage.recipe import digest_of
 from tasks.lineage.step import read_audit
 from tasks.lineage.trace import Story, lines, trace
 from tasks.report import runs
@@ -26,7 +28,7 @@ def build(inputs: Inputs) -> Section:
     ]
     values = {
         "outputs": rows,
-        "runs": runs.of_stages(outputs),
+        "runs": runs.of_stages([*outputs, audit_node(inputs)]),
         "files": audit.files,
         "bytes": audit.bytes,
         "edges": len(audit.edges),
@@ -39,6 +41,14 @@ def build(inputs: Inputs) -> Section:
         "proofs": proofs(story),
     }
     return Section(values)
+
+
+def audit_node(inputs: Inputs) -> Node:
+    """The audit itself, which stands in no audit of its own."""
+    place, recipe = inputs.path("audit"), inputs.recipe("audit")
+    size = recipe["output"]
+    path = place.relative_to(place.parents[2]).as_posix()
+    return Node(path, "output", digest_of(recipe), size["files"], size["bytes"], recipe["stage"], size["root"])
 
 
 def proofs(story: Story) -> int:

@@ -257,10 +257,10 @@ def test_runs_are_found_by_what_the_page_says(page: str, project: Path, tmp_path
     """The file pattern finds the ledger's line of that output alone; the search is on the tag that MLflow gets."""
     ledger_folder = tmp_path / runs.LEDGER
     digests = {}
-    for name in ("drone", "microscopy"):
-        out = project / "models" / name
+    for name in ("models/drone", "models/microscopy", "lineage/audit"):
+        out = project / name
         recipe = digest_of(read_recipe(out))
-        plan = {"stage": "learn", "name": name}
+        plan = {"stage": read_recipe(out)["stage"], "name": out.name}
         digests[name] = recipe, ledger.append(ledger_folder, Record(out, "0" * 64, recipe), plan, began=1.0)
     for recipe, file in digests.values():
         pattern = f"{runs.LEDGER}/*-{recipe[:12]}.json"
