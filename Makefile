@@ -16,7 +16,7 @@ repro: setup
 	$(BIN)/rawmill repro
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
