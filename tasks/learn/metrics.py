@@ -25,7 +25,7 @@ RULES = {
         "change, and nothing about other groups; no interval of the population"
     ),
     "pixels": "a segmentation is counted at the tiles' stored size; probabilities are brought there bilinearly",
-    "tile means": "over all tiles, empty ones too; the baseline of predicting no foreground is the same for IoU and Dice",
+    "tile means": "over all tiles, empty ones too; predicting no foreground gives the same baseline for IoU and Dice",
 }
 
 OPEN_ENDED = frozenset({"support"})
