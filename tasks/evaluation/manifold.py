@@ -3,16 +3,29 @@
 Improved precision and recall: Kynkäänniemi et al., NeurIPS 2019 (thesis A, eq. 5.10-5.12). Density and
 coverage: Naeem et al., ICML 2020. The k-th nearest neighbour of a point of a set never counts the point
 itself. Distances are Euclidean, in float64, computed in blocks so that memory is a block by a set.
+
+Are synthetic tiles copies of training tiles? Distances to originals, calibrated inside the training tiles' own law.
+
+Synthetic tiles follow the training slides, so tiles of any other slide are the wrong null: a mere shift between
+slides would look like copying. The training tiles are therefore parted by whole spatial blocks into two sets. How
+near the tiles of one set come to those of the other is the null; the synthetic tiles are held against that same
+other set, so that law, size and density are alike. Then the sets change places.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
+from scipy.stats import fisher_exact
+
+from tasks.evaluation.params import EvaluateParams
+from tasks.rng import generator
 
 Features = NDArray[np.float64]
+Rows = NDArray[np.int64]
 BLOCK_ROWS = 1024
 
 
@@ -82,3 +95,77 @@ def nearest(queries: Features, references: Features, k: int) -> tuple[NDArray[np
         index[window] = order
         distance[window] = np.take_along_axis(distances, order, axis=1)
     return index, distance
+
+
+def two_sets(groups: Rows, seed: int, item: str) -> tuple[Rows, Rows]:
+    """Rows of two sets that part `groups` (n,), each whole; a coin for each pair of groups with successive numbers.
+
+    Blocks are numbered slide by slide, so that both sets get the same share of every slide.
+    """
+    members = np.unique(groups, return_inverse=True)[1]
+    pairs = (int(members.max()) + 2) // 2
+    coin = generator(seed, item, "two sets").integers(0, 2, pairs)
+    first = (members + coin[members // 2]) % 2 == 0
+    return np.flatnonzero(first), np.flatnonzero(~first)
+
+
+def copy_ratios(queries: Features, originals: Features, k: int) -> Features:
+    """Distance of each query to its nearest original over that original's own distance to its k-th neighbour.
+
+    A copy comes out near 0, an independent draw of the same law near 1, wherever the originals lie dense or thin.
+    Where originals coincide (radius 0), a query on them gets 0 and any other infinity.
+    """
+    index, distance = nearest(queries, originals, 1)
+    near, scale = distance[:, 0], radii(originals, k)[index[:, 0]]
+    far = np.where(near > 0, np.inf, 0.0)
+    return np.asarray(np.divide(near, scale, out=far, where=scale > 0))
+
+
+def copy_test(synthetic: Features, originals: Features, groups: Rows, params: EvaluateParams) -> dict[str, Any]:
+    """Are synthetic tiles (m, d) nearer to training tiles (n, d) than training tiles of other blocks are?
+
+    `groups` (n,) numbers the spatial blocks of the training tiles. Against each of the `two_sets`, what lies below
+    the `alarm_quantile` of the other set's ratios is flagged: an order statistic, for which Fisher's exact test is
+    exact where tiles are independent. `p_value` is twice the smaller of the two directions (Bonferroni). Keys:
+    `flagged` of `tiles` synthetic tiles in either look; `heldout_flagged` of `heldout_tiles` training tiles held
+    back from the set they are looked at against; `expected` synthetic tiles flagged by chance; `detectable`, see
+    there. Weak on few tiles: a clean result is no proof.
+    """
+    sets, k = two_sets(groups, params.seed, "copies"), params.neighbours
+    nulls = [copy_ratios(originals[held], originals[kept], k) for held, kept in (sets, sets[::-1])]
+    thresholds = [float(np.quantile(null, params.alarm_quantile, method="higher")) for null in nulls]
+    looks = [copy_ratios(synthetic, originals[kept], k) < t for kept, t in zip(sets[::-1], thresholds, strict=True)]
+    tiles, sizes = len(synthetic), [len(null) for null in nulls]
+    chance = [int((null < t).sum()) for null, t in zip(nulls, thresholds, strict=True)]
+    tests = [p_value(int(f.sum()), tiles, c, n) for f, c, n in zip(looks, chance, sizes, strict=True)]
+    return {
+        "thresholds": thresholds,
+        "flagged": int((looks[0] | looks[1]).sum()),
+        "tiles": tiles,
+        "heldout_flagged": sum(chance),
+        "heldout_tiles": sum(sizes),
+        "expected": float(tiles * sum(c / n for c, n in zip(chance, sizes, strict=True))),
+        "median_ratio": float(np.median(copy_ratios(synthetic, originals, k))),
+        "heldout_median_ratio": float(np.median(np.concatenate(nulls))),
+        "p_value": min(1.0, 2 * min(tests)),
+        "detectable": detectable(tiles, chance, sizes, 1 - params.confidence),
+    }
+
+
+def p_value(flagged: int, tiles: int, chance: int, held_back: int) -> float:
+    """Fisher's one-sided p that `flagged` of `tiles` is more often than `chance` of `held_back`."""
+    table = [[flagged, tiles - flagged], [chance, held_back - chance]]
+    return float(fisher_exact(table, alternative="greater").pvalue)
+
+
+def detectable(tiles: int, chance: Sequence[int], held_back: Sequence[int], alpha: float) -> float | None:
+    """Smallest share in (0, 1] of copies among `tiles` that the test is sure to find at `alpha`; None where none is.
+
+    A copy is flagged in one look, that at its original's set; of x + y - 1 copies, x lie in one or y in the other.
+    """
+    enough = [
+        next((c for c in range(1, tiles + 1) if p_value(c, tiles, flagged, n) < alpha / 2), None)
+        for flagged, n in zip(chance, held_back, strict=True)
+    ]
+    copies = sum(c - 1 for c in enough if c is not None) + 1
+    return None if None in enough or copies > tiles else copies / tiles

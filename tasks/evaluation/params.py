@@ -72,6 +72,14 @@ class EvaluateParams(Params):
     """At most so many tiles a set; all sets get the same number."""
     max_steering_tiles: Count
     """At most so many real held-out tiles under the segmenter: every pair of tile and mask is counted."""
+    max_steering_canvases: Annotated[int, Field(ge=2)]
+    """The same for synthetic canvases."""
+    steering_share: Share
+    """Share of the ceiling (what own masks gain over shuffled ones on real tiles) that counts as steered."""
+    block_px: Count
+    """Side of the blocks of a slide whose tiles are taken to depend on each other."""
+    frechet_dimensions: Count
+    """Principal components of the real training features that the Fréchet distance sees."""
     neighbours: Count
     """k of precision, recall, density and coverage."""
     nearest_originals: Count
@@ -83,4 +91,4 @@ class EvaluateParams(Params):
     confidence: Annotated[float, Field(gt=0, lt=1)]
     blur_sigma_px: Positive
     alarm_quantile: Annotated[float, Field(gt=0, lt=1)]
-    """Share of held-out tiles that a distance ratio may flag as a copy (the calibration of the copy test)."""
+    """Share of training tiles held back that a distance ratio may flag as a copy (calibrates the copy test)."""

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from tasks import output, store
 from tasks.contracts import Record
-from tasks.errors import InputError, fault
+from tasks.errors import InputError, LineageError, fault
 from tasks.evaluation import baselines, models, summary, tiles
 from tasks.evaluation.outputs import input_path
 from tasks.evaluation.params import EvaluateParams
 from tasks.evaluation.segmenter_step import annotated
-from tasks.evaluation.steering import pair_counts, steering
-from tasks.lineage.recipe import Plan, artefact
+from tasks.evaluation.steering import pair_counts, steering, strata
+from tasks.lineage.recipe import Plan, artefact, check_files, digest_of, read
 from tasks.output import Job
 from tasks.rng import generator
 
@@ -29,6 +29,8 @@ SPOILT = ("blurred", "shuffled_pixels", "gaussian_noise", "uniform_noise")
 SETS = ("synthetic", *REAL, *SPOILT)
 STEERING = ("steering_synthetic", "steering_real")
 PIXEL_SIZE_TOLERANCE = 0.01
+MAKERS = ("autoencoder", "denoiser")
+"""The models that a corpus is made by: the roles of its recipe's inputs."""
 
 Named = tuple[pd.DataFrame, Iterator[NDArray[np.uint8]]]
 """Rows (sample_id, tile_id, y_px, x_px) and their tiles (c, y, x), uint8."""
@@ -38,7 +40,8 @@ def prepare(synthetic: Path, slides: Path, encoder: Path, segmenter: Path, out: 
     """Plan the evaluation of the corpus `synthetic` against the slides store its models learnt from.
 
     Raises `LineageError` for an input that is not what its recipe says, `InputError` where the inputs do not
-    belong together: another pixel size, other classes, held-out tiles that the encoder or segmenter has seen.
+    belong together: another pixel size, other classes, held-out tiles that the encoder, the segmenter or the models
+    of the corpus have seen, a corpus of models of another slides store.
     """
     places = {"synthetic": synthetic, "slides": slides, "encoder": encoder, "segmenter": segmenter}
     inputs = [artefact(role, path, out) for role, path in places.items()]
@@ -62,28 +65,74 @@ def _layout(content: Path) -> None:
 
 def _check(places: dict[str, Path], params: EvaluateParams) -> None:
     """Raise `InputError` where the inputs do not belong together."""
-    heldout = set(tiles.table(places["slides"], "test")["tile_id"])
     for role in ("encoder", "segmenter"):
-        seen = heldout & set(pd.read_parquet(places[role] / "tiles.parquet")["tile_id"])
-        if seen:
-            wrong = f"learnt from held-out tile {min(seen)} and {len(seen) - 1} more"
-            raise InputError(fault(places[role], wrong, "training tiles only", f"make the {role} again"))
+        check_unseen(places[role], role, places["slides"])
+    check_corpus(places["synthetic"], places["slides"])
     classes = models.load_segmenter(places["segmenter"], params.batch_tiles).classes
     named = tuple(tiles.class_names(places["slides"]))
     if classes != named:
         raise InputError(fault(places["segmenter"], f"classes {classes}", named, "make the segmenter again"))
-    _check_canvases(places["synthetic"], tiles.tile_size(tiles.table(places["slides"], "test")))
+    size = tiles.tile_size(tiles.table(places["slides"], "test"))
+    _check_canvases(places["synthetic"], size, params.max_steering_canvases)
     _check_scale(places["synthetic"], places["slides"])
 
 
-def _check_canvases(synthetic: Path, size: tuple[int, int]) -> None:
+def check_unseen(model: Path, role: str, slides: Path) -> None:
+    """Raise `InputError` where the `tiles.parquet` of `model` names a held-out tile of the store `slides`."""
+    heldout = set(tiles.table(slides, "test")["tile_id"])
+    seen = heldout & set(pd.read_parquet(model / "tiles.parquet")["tile_id"])
+    if seen:
+        wrong = f"learnt from held-out tile {min(seen)} and {len(seen) - 1} more"
+        raise InputError(fault(model, wrong, "training tiles only", f"make the {role} again"))
+
+
+def check_corpus(corpus: Path, slides: Path) -> None:
+    """Raise unless both `MAKERS` of the store `corpus` learnt from training tiles of the store `slides`.
+
+    They are found through the recipe of the corpus: `LineageError` where they are no longer those that made it,
+    `InputError` where it names none, or one of another slides store, or one that saw held-out tiles.
+    """
+    inputs = {entry["role"]: entry for entry in read(corpus)["inputs"]}
+    for role in MAKERS:
+        if role not in inputs:
+            raise InputError(fault(corpus, f"its recipe names no {role}", "one", "synthesise the corpus"))
+        model = corpus.parent / str(inputs[role]["path"])
+        check_files(model)
+        if digest_of(read(model)) != inputs[role]["recipe"]:
+            wrong, remedy = f"not the {role} that made {corpus.name}", "synthesise the corpus again"
+            raise LineageError(fault(model, wrong, str(inputs[role]["recipe"])[:16], remedy))
+        _check_store(model, role, slides)
+        check_unseen(model, role, slides)
+
+
+def _check_store(model: Path, role: str, slides: Path) -> None:
+    stores = [entry["recipe"] for entry in read(model)["inputs"] if entry["role"] == "slides"]
+    wanted = digest_of(read(slides))
+    if stores != [wanted]:
+        wrong = f"learnt from slides {', '.join(s[:16] for s in stores) or 'unknown'}"
+        raise InputError(fault(model, wrong, f"{wanted[:16]} at {slides}", f"train the {role} on these slides"))
+
+
+def _check_canvases(synthetic: Path, size: tuple[int, int], most: int) -> None:
     samples = pd.read_parquet(synthetic / "samples.parquet")
     small = samples[(samples["height_px"] < size[0]) | (samples["width_px"] < size[1])]
     if len(small):
         wrong = f"canvas {small['sample_id'].iloc[0]} is smaller than a tile"
         raise InputError(fault(synthetic, wrong, f"{size} px or more", "synthesise larger canvases"))
-    if len(samples) < 2:
-        raise InputError(fault(synthetic, "one sample", "two or more", "synthesise more: masks cannot be shuffled"))
+    if not _shuffled(synthetic, size, most):
+        wrong = "no two samples of one size"
+        raise InputError(fault(synthetic, wrong, "two or more", "synthesise more: masks cannot be shuffled"))
+
+
+def _shuffled(corpus: Path, size: tuple[int, int], most: int) -> list[str]:
+    """At most `most` samples whose whole tiles fill a rectangle that another sample's fill too, the first ones.
+
+    Samples are independent draws, numbered: the first are as good as any. Those alone in their size are left out.
+    """
+    rows = pd.read_parquet(corpus / "samples.parquet").sort_values("sample_id", kind="stable").head(most)
+    shapes = [(h // size[0], w // size[1]) for h, w in rows[["height_px", "width_px"]].to_numpy().tolist()]
+    kept = strata(shapes) >= 0
+    return [str(s) for s in rows["sample_id"][kept]]
 
 
 def _check_scale(synthetic: Path, slides: Path) -> None:
@@ -99,10 +148,7 @@ def process(job: Job, item: str) -> None:
     """Extract one set of features, or measure one side of the steering."""
     params = EvaluateParams.model_validate(job.plan["params"])
     if item in STEERING:
-        masks, predicted, classes = _synthetic_labels(job, params) if item == STEERING[0] else _real_labels(job, params)
-        counts = pair_counts(masks, predicted, len(classes))
-        found = steering(counts, params.draws, params.permutations, params.confidence, params.seed, item)
-        output.mark_done(job, item, [], {"steering": found.document(classes)})
+        output.mark_done(job, item, [], _steering(job, item, params))
         return
     rows, pictures = _pictures(job, item, params)
     extract = models.load_extractor(input_path(job, "encoder"), params.batch_tiles)
@@ -113,6 +159,15 @@ def process(job: Job, item: str) -> None:
     path = job.content / "features.parquet" / f"{item}.parquet"
     frame.to_parquet(path, index=False)
     output.mark_done(job, item, [path], {"extractor": extract.name, "tiles": len(frame)})
+
+
+def _steering(job: Job, item: str, params: EvaluateParams) -> dict[str, Any]:
+    """Facts of one side of the steering test; NaN among the draws as null."""
+    masks, predicted, classes = _synthetic_labels(job, params) if item == STEERING[0] else _real_labels(job, params)
+    counts, groups = pair_counts(masks, predicted, len(classes)), strata([m.shape for m in masks])
+    found = steering(counts, groups, params.draws, params.permutations, params.confidence, params.seed, item)
+    draws = [None if np.isnan(gain) else gain for gain in found.gain_draws]
+    return {"steering": found.document(classes), "gain_draws": draws}
 
 
 def _pictures(job: Job, item: str, params: EvaluateParams) -> Named:
@@ -161,7 +216,7 @@ def _synthetic_labels(job: Job, params: EvaluateParams) -> Labels:
     corpus, size = input_path(job, "synthetic"), tiles.tile_size(tiles.table(input_path(job, "slides"), "test"))
     segment = models.load_segmenter(input_path(job, "segmenter"), params.batch_tiles)
     masks, predicted = [], []
-    for sample in _samples(corpus):
+    for sample in _shuffled(corpus, size, params.max_steering_canvases):
         place = corpus / "samples" / sample
         canvas, mask = (np.asarray(store.open_array(p / "0")[:]) for p in (place, place / "labels" / "mask"))
         labels = tiles.join(segment(tiles.cut(canvas, *size)), *canvas.shape[-2:])

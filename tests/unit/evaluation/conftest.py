@@ -1,7 +1,8 @@
 """Planted slides and corpora, small enough for seconds: four kinds of tissue that differ in colour and grain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks import output, store
 from tasks.evaluation.params import Augmentation, EncoderParams, EvaluateParams, Network, SegmenterParams, Training
-from tasks.lineage.recipe import Plan
+from tasks.lineage.recipe import Plan, artefact
 from tasks.rng import generator
 
 TILE, SIDE, BLOCK = 32, 256, 32
@@ -32,8 +33,8 @@ def tissue(name: str, height: int, width: int) -> tuple[Picture, Picture]:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), (labels + 1).astype(np.uint8)
 
 
-def seal(out: Path, name: str, fill: Callable[[Path], list[Path]]) -> Path:
-    plan = Plan("planted", name, [], {}, "tasks.store", "plant it again")
+def seal(out: Path, name: str, fill: Callable[[Path], list[Path]], inputs: Sequence[Mapping[str, Any]] = ()) -> Path:
+    plan = Plan("planted", name, list(inputs), {}, "tasks.store", "plant it again")
     job = output.start(out, plan, ["all"], lambda content: None)
     output.mark_done(job, "all", fill(job.content))
     output.publish(job)
@@ -87,8 +88,19 @@ def plant_slides(out: Path) -> Path:
 Canvas = tuple[Picture, Picture]
 
 
-def plant_corpus(out: Path, canvases: list[Canvas], pixel_size_um: float = 0.5) -> Path:
-    """A synthetic store of (picture, mask) canvases."""
+def plant_model(out: Path, slides: Path, tile_ids: Sequence[str]) -> Path:
+    """A model folder of the store `slides` whose table names `tile_ids`."""
+
+    def fill(content: Path) -> list[Path]:
+        table = pd.DataFrame({"tile_id": list(tile_ids), "role": "train", "fold": 0})
+        table.to_parquet(content / "tiles.parquet", index=False)
+        return [content / "tiles.parquet"]
+
+    return seal(out, out.name, fill, [artefact("slides", slides, out)])
+
+
+def plant_corpus(out: Path, canvases: list[Canvas], models: Mapping[str, Path], pixel_size_um: float = 0.5) -> Path:
+    """A synthetic store of (picture, mask) canvases whose recipe names `models` by role."""
 
     def fill(content: Path) -> list[Path]:
         store.create_group(content, {"rawmill": {"version": 1, "kind": "synthetic", "synthetic": True}})
@@ -101,7 +113,7 @@ def plant_corpus(out: Path, canvases: list[Canvas], pixel_size_um: float = 0.5) 
         pd.DataFrame(rows).to_parquet(content / "samples.parquet", index=False)
         return files
 
-    return seal(out, out.stem, fill)
+    return seal(out, out.stem, fill, [artefact(role, path, out) for role, path in models.items()])
 
 
 AUGMENTATION = Augmentation(crop_px=24, brightness=0.05, contrast=0.05, stain=0.05)
@@ -131,6 +143,10 @@ EVALUATE = EvaluateParams(
     batch_tiles=32,
     max_tiles=64,
     max_steering_tiles=24,
+    max_steering_canvases=24,
+    steering_share=0.25,
+    block_px=64,
+    frechet_dimensions=8,
     neighbours=3,
     nearest_originals=2,
     gallery_rows=2,
@@ -145,3 +161,12 @@ EVALUATE = EvaluateParams(
 @pytest.fixture(scope="session")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return plant_slides(tmp_path_factory.mktemp("evaluation") / "raw" / "slides.zarr")
+
+
+@pytest.fixture(scope="session")
+def makers(slides: Path) -> dict[str, Path]:
+    """The models that corpora are made by, of training tiles alone."""
+    rows = pd.read_parquet(slides / "tiles.parquet")
+    ids = rows["tile_id"][rows["split"] == "train"].tolist()
+    folder = slides.parents[1] / "models"
+    return {role: plant_model(folder / role, slides, ids) for role in ("autoencoder", "denoiser")}

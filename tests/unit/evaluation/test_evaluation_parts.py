@@ -10,12 +10,13 @@ import torch
 from tasks.errors import InputError
 from tasks.evaluation import baselines, verdict
 from tasks.evaluation.augment import labelled_view, place, recolour, scaled
-from tasks.evaluation.compare import Sample, copy_ratios, copy_test, equal_sets, normalised
+from tasks.evaluation.compare import Sample, contrasts, equal_sets, normalised, principal
 from tasks.evaluation.figures import principal_plane
+from tasks.evaluation.intervals import permutation_test
 from tasks.evaluation.overlap import confusion
 from tasks.evaluation.params import Augmentation
 from tasks.evaluation.segment import class_weights, loss
-from tasks.evaluation.steering import pair_counts, steering
+from tasks.evaluation.steering import ceiling_share, pair_counts, steering, strata
 from tasks.evaluation.tiles import corners, cut, join, table
 from tasks.evaluation.training import batch_rows, learning_rate
 from tasks.rng import generator
@@ -105,21 +106,39 @@ def test_batches_are_distinct_rows_and_the_rate_falls_to_zero() -> None:
     assert learning_rate(ours, 10) == pytest.approx(0)
 
 
-def test_pair_counts_compare_what_overlaps() -> None:
-    big, small = np.ones((3, 4), np.uint8), np.full((2, 5), 2, np.uint8)
-    counts = pair_counts([big, small], [big, small], 2)
+def test_pair_counts_compare_what_has_one_shape() -> None:
+    big, small = np.ones((3, 4), np.uint8), np.full((3, 4), 2, np.uint8)
+    counts = pair_counts([big, small, big[:2]], [big, small, big[:2]], 2)
     assert counts[0, 0].tolist() == [[12, 0], [0, 0]]
-    assert counts[0, 1].tolist() == [[0, 0], [8, 0]]
-    assert np.array_equal(counts[1, 0], confusion(big[:2], small[:, :4], 2))
+    assert np.array_equal(counts[1, 0], confusion(big, small, 2))
+    assert counts[2, :2].sum() == counts[:2, 2].sum() == 0 and counts[2, 2, 0, 0] == 8
+    assert strata([(3, 4), (2, 4), (3, 4), (1, 1)]).tolist() == [2, -1, 2, -1]
+
+
+def test_own_and_shuffled_masks_count_the_same_pixels() -> None:
+    masks = [tissue(f"size {i}", side, 64)[1] for i, side in enumerate((32, 64, 32, 64, 32))]
+    counts, groups = pair_counts(masks, masks, 4), strata([m.shape for m in masks])
+    pixels: list[int] = []
+    permutation_test(lambda o: float(pixels.append(counts[np.arange(5), o].sum()) or 0), groups, 20, 0.9, 1, "x")
+    assert set(pixels) == {sum(m.size for m in masks)}
 
 
 def test_steering_is_perfect_on_own_and_chance_on_shuffled_masks() -> None:
     masks = [tissue(f"mask {i}", 64, 64)[1] for i in range(8)]
-    found = steering(pair_counts(masks, masks, 4), 50, 99, 0.9, 1, "x")
+    one = np.zeros(8, np.int64)
+    found = steering(pair_counts(masks, masks, 4), one, 50, 99, 0.9, 1, "x")
     assert (found.own.value, found.own.low, found.own_iou) == (1.0, 1.0, (1.0,) * 4)
     assert found.shuffled.high < 0.5 and found.shuffled.p_value == 0.01
-    turned = steering(pair_counts(masks, masks[1:] + masks[:1], 4), 50, 99, 0.9, 1, "x")
-    assert turned.own.value < 0.5 and turned.shuffled.p_value > 0.05
+    assert found.gain == pytest.approx(1 - np.mean(found.shuffled_iou))
+    turned = steering(pair_counts(masks, masks[1:] + masks[:1], 4), one, 50, 99, 0.9, 1, "x")
+    assert turned.own.value < 0.5 and turned.shuffled.p_value > 0.05 and abs(turned.gain) < 0.2
+
+
+def test_the_share_of_the_ceiling_by_hand() -> None:
+    share = ceiling_share(0.2, [0.1, 0.2, 0.3], 0.8, [0.8, 0.8, 0.8], 0.999)
+    assert share.value == pytest.approx(0.25)
+    assert (share.low, share.high) == pytest.approx((0.125, 0.375), abs=1e-3)
+    assert math.isnan(ceiling_share(0.2, [0.2], 0.1, [-0.1, 0.1, 0.3], 0.9).value)
 
 
 def cloud(name: str, n: int, shift: float = 0.0) -> Sample:
@@ -135,18 +154,24 @@ def test_all_sets_share_one_scale_and_one_size_and_the_halves_do_not_meet() -> N
     assert not set(equal["real_train_half"].groups) & set(equal["real_train_other_half"].groups)
 
 
-def test_copies_are_flagged_and_independent_draws_are_not() -> None:
-    train, held, fresh = (cloud(n, 80).features for n in ("train", "held", "fresh"))
-    assert copy_ratios(train[:5], train, 3).tolist() == [0] * 5
-    assert 0.5 < np.median(copy_ratios(held, train, 3)) < 2
-    copied = copy_test(np.concatenate([fresh[:60], train[:20] + 1e-6]), held, train, EVALUATE)
-    assert copied["flagged"] >= 20 and copied["p_value"] < 0.01
-    assert copy_test(fresh, held, train, EVALUATE)["p_value"] > 0.05
+def test_the_halves_keep_groups_whole_and_frechet_sees_the_longest_directions() -> None:
+    train = Sample(cloud("a", 64).features, np.arange(64) // 4)
+    equal = equal_sets({"real_train": train, "synthetic": cloud("b", 21)}, EVALUATE)
+    halves = [set(equal[n].groups) for n in ("real_train_half", "real_train_other_half")]
+    assert not halves[0] & halves[1]
+    stretched = cloud("a", 50).features * [1.0, 9.0, 3.0]
+    assert np.allclose(np.abs(principal(stretched, 2)), [[0, 0], [1, 0], [0, 1]], atol=0.1)
 
 
-def test_coinciding_originals_give_zero_or_infinity() -> None:
-    originals = np.zeros((4, 2))
-    assert copy_ratios(np.array([[0.0, 0.0], [1.0, 0.0]]), originals, 2).tolist() == [0.0, math.inf]
+def test_a_difference_is_told_where_two_intervals_overlap() -> None:
+    """The held-out tiles are common to both distances: their chance cancels."""
+    sets = {name: cloud(name, 60) for name in ("real_train", "real_test", "gaussian_noise", "blurred")}
+    sets["synthetic"] = Sample(sets["real_train"].features, sets["real_train"].groups)
+    sets["gaussian_noise"] = cloud("noise", 60, 9.0)
+    found = {(c["candidate"], c["other"]): c["frechet"] for c in contrasts(sets, np.eye(3), EVALUATE)}
+    assert found["synthetic", "real_train"]["value"] == 0
+    assert found["synthetic", "real_train"]["low"] < 0 < found["synthetic", "real_train"]["high"]
+    assert found["gaussian_noise", "real_train"]["low"] > 0 > found["synthetic", "gaussian_noise"]["high"]
 
 
 def test_principal_plane_finds_the_longest_direction() -> None:
@@ -165,25 +190,51 @@ def entry(candidate: str, value: float, half: float = 1.0) -> dict[str, Any]:
     }
 
 
+def differences(real: float, noise: float, over_noise: float, over_blurred: float) -> list[dict[str, Any]]:
+    """Contrasts with intervals of +- 1 about these values."""
+    names = [("synthetic", "real_train"), ("gaussian_noise", "real_train")]
+    names += [("synthetic", "gaussian_noise"), ("synthetic", "blurred")]
+    values = (real, noise, over_noise, over_blurred)
+    return [
+        {"candidate": c, "other": o, "frechet": {"value": v, "low": v - 1, "high": v + 1}}
+        for (c, o), v in zip(names, values, strict=True)
+    ]
+
+
 @pytest.mark.parametrize(
-    ("synthetic", "real", "noise", "words"),
+    ("values", "words"),
     [
-        (10, 9, 50, "not told from real"),
-        (30, 9, 50, "nearer to it than noise"),
-        (60, 9, 50, "no nearer to real tissue than noise"),
-        (10, 9, 10, "judge nothing"),
+        ((0.5, 40, -40, -9), "not told from real training tiles at this sample size"),
+        ((1.5, 40, -40, -9), "told from real tissue, and nearer to it than noise and blurred"),
+        ((0.5, 40, -40, -0.5), "not told to be nearer than blurred"),
+        ((0.5, 40, -0.5, -9), "not told to be nearer to real tissue than noise"),
+        ((0.5, 0.5, -40, -9), "judge nothing"),
     ],
 )
-def test_the_fidelity_verdict_follows_the_numbers(synthetic: float, real: float, noise: float, words: str) -> None:
-    pairs = [entry("synthetic", synthetic), entry("real_train", real), entry("gaussian_noise", noise)]
-    assert words in verdict.fidelity(pairs)
-    assert ("above" if synthetic > real + 2 else "level with") in verdict.manifold(pairs)
+def test_the_fidelity_verdict_follows_the_differences(values: tuple[float, ...], words: str) -> None:
+    pairs = [entry("synthetic", 10), entry("real_train", 9.5), entry("gaussian_noise", 50)]
+    assert words in verdict.fidelity(pairs, differences(*values))
+    assert "level with" in verdict.manifold(pairs)
+    assert "above" in verdict.manifold([entry("synthetic", 30), *pairs[1:]])
 
 
-@pytest.mark.parametrize(("p", "words"), [(0.001, "the masks steer"), (0.2, "no evidence")])
-def test_the_steering_verdict_follows_the_p_value(p: float, words: str) -> None:
+@pytest.mark.parametrize(
+    ("p", "low", "words"),
+    [
+        (0.001, 0.3, "the masks steer"),
+        (0.001, 0.2, "some effect"),
+        (0.001, None, "the segmenter does not see"),
+        (0.2, 0.3, "no evidence"),
+    ],
+)
+def test_the_steering_verdict_needs_p_and_a_share_of_the_ceiling(p: float, low: float | None, words: str) -> None:
     own = {"value": 0.4, "low": 0.3, "high": 0.5}
-    block = {"own": own, "shuffled": {"mean": 0.2, "low": 0.1, "high": 0.3, "p_value": p}}
-    assert words in verdict.steering(block, block, 0.95)
-    nothing = {**block, "own": {**own, "value": None}}
-    assert "undefined" in verdict.steering(nothing, block, 0.95)
+    side = {"own": own, "shuffled": {"mean": 0.2, "low": 0.1, "high": 0.3, "p_value": p}}
+    share = {"value": None if low is None else 0.5, "low": low, "high": 0.7, "least": 0.25}
+    block = {"synthetic": side, "real": side, "share": share}
+    assert words in verdict.steering(block, 0.95)
+    assert ("the masks steer the images" in verdict.steering(block, 0.95).split(": ")[-1]) == (
+        words in ("the masks steer", "no evidence")
+    )
+    nothing = {**side, "own": {**own, "value": None}}
+    assert "undefined" in verdict.steering({**block, "synthetic": nothing}, 0.95)

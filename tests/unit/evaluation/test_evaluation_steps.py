@@ -1,6 +1,7 @@
 """The three steps on planted stores: copies score as real, noise as noise, true masks steer, shuffled do not."""
 
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 from tasks import output
 from tasks.contracts import Record
 from tasks.errors import InputError, LineageError
-from tasks.evaluation import encoder_step, models, segmenter_step, step, tiles
+from tasks.evaluation import encoder_step, models, segmenter_step, step, summary, tiles
 from tasks.lineage.recipe import check_files
-from tests.unit.evaluation.conftest import ENCODER, EVALUATE, SEGMENTER, TILE, plant_corpus, tissue
+from tests.unit.evaluation.conftest import ENCODER, EVALUATE, SEGMENTER, TILE, plant_corpus, plant_model, tissue
 
 
 def run(module: ModuleType, job: output.Job, reverse: bool = False) -> Record:
@@ -23,6 +24,11 @@ def run(module: ModuleType, job: output.Job, reverse: bool = False) -> Record:
     record: Record = module.finish(job)
     check_files(record.path)
     return record
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made(makers: dict[str, Path]) -> None:
+    """The makers of all corpora stand beside the other models."""
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +58,8 @@ def evaluate(kind: str, slides: Path, models_: tuple[Record, Record], name: str,
     base = slides.parents[1]
     corpus = base / "synthetic" / f"{kind.replace(' ', '_')}.zarr"
     if not corpus.exists():
-        plant_corpus(corpus, canvases(kind))
+        roles = ("autoencoder", "denoiser")
+        plant_corpus(corpus, canvases(kind), {role: base / "models" / role for role in roles})
     paths = corpus, slides, models_[0].path, models_[1].path
     return run(step, step.prepare(*paths, base / "reports" / name, EVALUATE), reverse)
 
@@ -98,8 +105,10 @@ def test_fresh_tissue_scores_as_real_and_noise_as_noise(good: Record) -> None:
 
 def test_true_masks_steer(good: Record) -> None:
     found = metrics(good)["steering"]["synthetic"]
+    assert found["images"] == 5, "the canvas alone in its size is left out"
     assert found["own"]["value"] > 0.7 > found["shuffled"]["high"]
-    assert found["shuffled"]["p_value"] == 0.01
+    share = metrics(good)["steering"]["share"]
+    assert share["low"] > 0.6 and share["low"] <= share["value"] <= share["high"] and share["least"] == 0.25
     assert "the masks steer the images" in metrics(good)["verdict"]["steering"]
     assert metrics(good)["steering"]["real"]["own"]["value"] > 0.7
 
@@ -118,11 +127,13 @@ def test_a_noise_corpus_is_far_from_tissue(slides: Path, encoder: Record, segmen
     assert synthetic["recall"]["value"] == 0 and "recall 0.00" in metrics(record)["verdict"]["manifold"]
 
 
-def test_copies_of_training_tiles_are_found(slides: Path, encoder: Record, segmenter: Record) -> None:
+def test_copies_of_training_tiles_are_found(
+    slides: Path, encoder: Record, segmenter: Record, makers: dict[str, Path]
+) -> None:
     base = slides.parents[1]
     picture, mask = tissue("a", 256, 256)
     parts = [(picture[:, y : y + 64, :64], mask[y : y + 64, :64]) for y in range(0, 256, 64)]
-    corpus = plant_corpus(base / "synthetic" / "copies.zarr", parts)
+    corpus = plant_corpus(base / "synthetic" / "copies.zarr", parts, makers)
     record = run(
         step, step.prepare(corpus, slides, encoder.path, segmenter.path, base / "reports" / "copies", EVALUATE)
     )
@@ -130,7 +141,7 @@ def test_copies_of_training_tiles_are_found(slides: Path, encoder: Record, segme
     first = near[near["rank"] == 1]
     assert (first["distance"] < 1e-4).all()
     assert [f"a_{y:04d}_{x:04d}" for y, x in _places(first)] == list(first["original"])
-    assert metrics(record)["copies"]["flagged"] == 16
+    assert metrics(record)["copies"]["flagged"] == 16 and metrics(record)["copies"]["detectable"] < 1
     assert "more often than" in metrics(record)["verdict"]["copies"]
 
 
@@ -145,6 +156,16 @@ def test_neighbours_list_every_synthetic_tile_nearest_first(good: Record) -> Non
     assert len(near) == 2 * sum((h // TILE) * (w // TILE) for h, w in shapes)
     assert (near.groupby("tile_id")["distance"].diff().dropna() >= 0).all()
     assert near["original"].str.match("^[ab]_").all()
+
+
+def test_real_tiles_of_one_block_form_a_group_and_blocks_are_numbered_slide_by_slide(good: Record) -> None:
+    frame = pd.read_parquet(good.path / "features.parquet" / "real_train.parquet")
+    groups = pd.Series(summary.sample_of(frame, 64).groups)
+    assert groups.nunique() == 2 * 16 and (groups.value_counts() == 4).all()
+    assert groups[frame["sample_id"] == "a"].max() < groups[frame["sample_id"] == "b"].min()
+    spread = frame.groupby(groups)[["y_px", "x_px"]].agg(np.ptp)
+    assert (spread == TILE).all(axis=None)
+    assert "within one held-out slide" in metrics(good)["rules"]["intervals"]
 
 
 def test_features_read_as_one_table_with_all_sets(good: Record) -> None:
@@ -183,29 +204,55 @@ def test_a_killed_training_resumes_to_the_same_bytes(
 
 
 def test_a_model_that_saw_heldout_tiles_is_refused(
-    slides: Path, encoder: Record, segmenter: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slides: Path, encoder: Record, segmenter: Record, makers: dict[str, Path], tmp_path: Path
 ) -> None:
-    seen = tiles.table(slides, "test")["tile_id"]
-    monkeypatch.setattr(step.pd, "read_parquet", lambda *a, **k: pd.DataFrame({"tile_id": seen}))
-    monkeypatch.setattr(step.tiles, "table", lambda *a: pd.DataFrame({"tile_id": seen}))
-    with pytest.raises(InputError, match="learnt from held-out tile"):
-        step._check({"slides": slides, "encoder": encoder.path, "segmenter": segmenter.path}, EVALUATE)
+    seen = str(tiles.table(slides, "test")["tile_id"].iloc[5])
+    trained = pd.read_parquet(encoder.path / "tiles.parquet")["tile_id"].tolist()
+    corpus = plant_corpus(tmp_path / "corpus.zarr", canvases("good"), makers)
+    model = plant_model(tmp_path / "encoder", slides, [*trained, seen])
+    with pytest.raises(InputError, match=f"learnt from held-out tile {seen} and 0 more"):
+        step.prepare(corpus, slides, model, segmenter.path, tmp_path / "out", EVALUATE)
+
+
+@pytest.mark.parametrize("role", ["autoencoder", "denoiser"])
+def test_a_corpus_whose_models_saw_what_they_must_not_is_refused(
+    role: str, slides: Path, encoder: Record, segmenter: Record, makers: dict[str, Path], tmp_path: Path
+) -> None:
+    def prepare(name: str, model: Path | None) -> output.Job:
+        named = {**makers, role: model} if model else {r: p for r, p in makers.items() if r != role}
+        corpus = plant_corpus(tmp_path / f"{name}.zarr", canvases("good"), named)
+        return step.prepare(corpus, slides, encoder.path, segmenter.path, tmp_path / "out", EVALUATE)
+
+    train, seen = (tiles.table(slides, split)["tile_id"].tolist() for split in ("train", "test"))
+    with pytest.raises(InputError, match=f"held-out tile {seen[0]} and 0 more"):
+        prepare("seen", plant_model(tmp_path / "seen" / role, slides, [*train, seen[0]]))
+    other = plant_model(tmp_path / "other slides", slides, train)
+    with pytest.raises(InputError, match="learnt from slides"):
+        prepare("other", plant_model(tmp_path / "other" / role, other, train))
+    with pytest.raises(InputError, match=f"names no {role}"):
+        prepare("nobody", None)
+    model = plant_model(tmp_path / "anew" / role, slides, train)
+    prepare("anew", model)
+    shutil.rmtree(model)
+    plant_model(model, slides, train[1:])
+    with pytest.raises(LineageError, match=f"not the {role} that made"):
+        step.prepare(tmp_path / "anew.zarr", slides, encoder.path, segmenter.path, tmp_path / "out2", EVALUATE)
 
 
 def test_inputs_that_do_not_belong_together_are_refused(
-    slides: Path, encoder: Record, segmenter: Record, tmp_path: Path
+    slides: Path, encoder: Record, segmenter: Record, makers: dict[str, Path], tmp_path: Path
 ) -> None:
     def prepare(corpus: Path, encoder_path: Path = encoder.path) -> output.Job:
         return step.prepare(corpus, slides, encoder_path, segmenter.path, tmp_path / "out", EVALUATE)
 
-    other_scale = plant_corpus(tmp_path / "scale.zarr", canvases("good"), pixel_size_um=1.0)
+    other_scale = plant_corpus(tmp_path / "scale.zarr", canvases("good"), makers, pixel_size_um=1.0)
     with pytest.raises(InputError, match="um a pixel"):
         prepare(other_scale)
-    small = plant_corpus(tmp_path / "small.zarr", [tissue("x", 20, 64), tissue("y", 64, 64)])
+    small = plant_corpus(tmp_path / "small.zarr", [tissue("x", 20, 64), tissue("y", 64, 64)], makers)
     with pytest.raises(InputError, match="smaller than a tile"):
         prepare(small)
-    single = plant_corpus(tmp_path / "single.zarr", [tissue("y", 64, 64)])
-    with pytest.raises(InputError, match="two or more"):
+    single = plant_corpus(tmp_path / "single.zarr", [tissue("y", 64, 64), tissue("z", 64, 96)], makers)
+    with pytest.raises(InputError, match="no two samples of one size"):
         prepare(single)
     with pytest.raises(LineageError, match="not there"):
         prepare(other_scale, tmp_path / "nothing")

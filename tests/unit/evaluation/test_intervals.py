@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tasks.evaluation.distances import frechet
 from tasks.evaluation.intervals import Estimate, bootstrap, half_sampling, permutation_test
 from tasks.rng import generator
 
@@ -63,18 +64,48 @@ def test_permutation_p_value_is_uniform_without_and_minimal_with_an_effect() -> 
     def p(i: int, effect: float) -> float:
         x = sample(i, 12)
         y = effect * x + sample(500 + i, 12)
-        return permutation_test(lambda order: float((x * y[order]).mean()), 12, 99, 0.9, 1, str(i)).p_value
+        return permutation_test(lambda order: float((x * y[order]).mean()), np.zeros(12), 99, 0.9, 1, str(i)).p_value
 
     null = np.array([p(i, 0.0) for i in range(200)])
     assert 0.02 < (null <= 0.1).mean() < 0.18
     assert p(0, 50.0) == 0.01
 
 
-def test_permutation_never_draws_the_identity_and_needs_two() -> None:
-    found = permutation_test(lambda order: float((order == np.arange(2)).all()), 2, 20, 0.9, 1, "x")
+def test_shuffled_partners_stay_in_their_stratum_and_none_keeps_its_own() -> None:
+    strata, seen = np.array([0, 0, 1, 1, 1]), []
+    found = permutation_test(lambda order: float(len(seen.append(order) or order)), strata, 30, 0.9, 1, "x")
+    orders = np.array(seen[:-1])
+    assert (strata[orders] == strata).all() and (np.sort(orders) == np.arange(5)).all()
+    assert (orders[:30] == np.arange(5)).any() and not (orders[30:] == np.arange(5)).any()
+    assert found.p_value == 1.0
+
+
+def test_few_permutations_prove_nothing() -> None:
+    """Of two partners the identity is one of two permutations: p is about 1/2, however well it fits."""
+    found = permutation_test(lambda order: float((order == np.arange(2)).all()), np.zeros(2), 200, 0.9, 1, "x")
     assert (found.observed, found.mean) == (1.0, 0.0)
+    assert 0.4 < found.p_value < 0.6
     with pytest.raises(ValueError, match="shuffled"):
-        permutation_test(lambda order: 0.0, 1, 5, 0.9, 1, "x")
+        permutation_test(lambda order: 0.0, np.array([0, 0, 1]), 5, 0.9, 1, "x")
+
+
+def coverage(shift: float, n: int = 80, d: int = 16, runs: int = 60) -> tuple[float, float]:
+    """How often a Fréchet distance's 90 % interval holds its expectation at this n, and its width over the true one."""
+    a, b = (generator(4, f"{side} {n} {d}", "cloud").standard_normal((runs, n, d)) for side in "ab")
+    a = a + shift / np.sqrt(d)
+    groups = (np.arange(n), np.arange(n))
+    found = [
+        half_sampling(lambda r, s, i=i: [frechet(a[i][r], b[i][s])], groups, 40, 0.9, 1, str(i))[0] for i in range(runs)
+    ]
+    values = np.array([f.value for f in found])
+    width = np.mean([f.high - f.low for f in found]) / np.ptp(np.quantile(values, [0.05, 0.95]))
+    return float(np.mean([f.low <= values.mean() <= f.high for f in found])), float(width)
+
+
+def test_frechet_intervals_cover_where_laws_differ_and_are_too_wide_where_they_are_equal() -> None:
+    (apart, fair), (equal, wide) = coverage(2.0), coverage(0.0)
+    assert 0.8 < apart < 0.97 and equal > 0.95
+    assert 0.8 < fair < 1.3 and 1.4 < wide < 2.5
 
 
 def test_undefined_values_become_null() -> None:
