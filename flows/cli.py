@@ -167,7 +167,8 @@ def synthesize(
     values |= {"seed": seed, "count": count, "sizes_px": [parse_size(size)]}
     values["sampler"] |= {k: v for k, v in {"guidance": guidance, "steps": steps}.items() if v is not None}
     section_params = parse(SynthesiseParams, values, "the options of synthesize")
-    make(step, lambda: step.prepare(model, out, section_params, out.stem, mask), as_json)
+    repair = f"rawmill synthesize --model {model} --size {size} --seed {seed} --count {count} --out {out}"
+    make(step, lambda: step.prepare(model, out, section_params, out.stem, repair, mask), as_json)
 
 
 def parse_size(text: str) -> tuple[int, int]:

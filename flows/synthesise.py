@@ -11,7 +11,9 @@ def synthesise(corpus: str) -> str:
     """Synthesise `corpus` with the trained models; returns the recipe's digest."""
     params = load(PARAMS, "synthesise", SynthesiseParams)
     out = DATA / "synthetic" / f"{corpus}.zarr"
-    return run_stage(step, lambda: step.prepare(DATA / "models", out, params, corpus))
+    return run_stage(
+        step, lambda: step.prepare(DATA / "models", out, params, corpus, f"rawmill repro synthesise@{corpus}")
+    )
 
 
 if __name__ == "__main__":

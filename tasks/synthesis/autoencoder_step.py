@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from tasks.contracts import Record
 from tasks.errors import ParamsError, fault
+from tasks.learn.determinism import one_thread
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.synthesis import autoencoder, figures, folder, networks, tiles
@@ -36,15 +36,15 @@ def prepare(raw: Path, out: Path, params: AutoencoderParams) -> Job:
         inputs=[artefact("slides", raw, out)],
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="dvc repro autoencoder",
+        repair="rawmill repro autoencoder",
         seed=params.seed,
     )
     return start(out, plan, [folder.ITEM], lambda content: None)
 
 
+@one_thread()
 def process(job: Job, item: str) -> None:
     """Train, resuming from a checkpoint, and write the model folder."""
-    torch.set_num_threads(1)
     params = AutoencoderParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
     table = tiles.read_tiles(raw)

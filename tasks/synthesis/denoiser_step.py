@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.contracts import Record
 from tasks.errors import InputError, fault
+from tasks.learn.determinism import one_thread
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.store import open_array
@@ -34,15 +34,15 @@ def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserPara
         inputs=[artefact("slides", raw, out), artefact("autoencoder", autoencoder_folder, out)],
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="dvc repro denoiser",
+        repair="rawmill repro denoiser",
         seed=params.seed,
     )
     return start(out, plan, [folder.ITEM], lambda content: None)
 
 
+@one_thread()
 def process(job: Job, item: str) -> None:
     """Encode the tiles once, train, resuming from a checkpoint, and write the model folder."""
-    torch.set_num_threads(1)
     params = DenoiserParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
     table = tiles.read_tiles(raw)

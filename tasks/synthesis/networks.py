@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.errors import InputError, ParamsError, fault
+from tasks.learn.determinism import seeded
 from tasks.lineage.digest import pretty
 from tasks.params import P, Params, parse
 from tasks.rng import generator
@@ -121,13 +122,13 @@ class Denoiser(nn.Module):
 
 def autoencoder(architecture: AutoencoderArchitecture) -> Autoencoder:
     """A network whose weights are not set yet."""
-    with torch.random.fork_rng(devices=[]):
+    with seeded(0):
         return Autoencoder(architecture)
 
 
 def denoiser(architecture: DenoiserArchitecture, latent_channels: int, condition_channels: int) -> Denoiser:
     """A network whose weights are not set yet."""
-    with torch.random.fork_rng(devices=[]):
+    with seeded(0):
         return Denoiser(architecture, latent_channels, condition_channels)
 
 

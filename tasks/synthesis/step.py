@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import Record
 from tasks.errors import InputError, LineageError, fault
+from tasks.learn.determinism import one_thread
 from tasks.lineage.digest import canonical, sha256_bytes
 from tasks.lineage.recipe import Plan, artefact, digest_of, read, source_file
 from tasks.output import Job, mark_done, publish, receipt, start
@@ -25,7 +26,9 @@ CHUNK_PX, SHARD_PX, SMALLEST_LEVEL_PX = 256, 2048, 128
 SHOWN = 8
 
 
-def prepare(models: Path, out: Path, params: SynthesiseParams, corpus: str, mask: Path | None = None) -> Job:
+def prepare(
+    models: Path, out: Path, params: SynthesiseParams, corpus: str, repair: str, mask: Path | None = None
+) -> Job:
     """Plan `params.count` samples by the `autoencoder` and `denoiser` below the folder `models`.
 
     `mask`, a PNG of class indices, is used for each sample as it is and sets their size; without it masks are cut
@@ -44,7 +47,7 @@ def prepare(models: Path, out: Path, params: SynthesiseParams, corpus: str, mask
         inputs=inputs,
         params=params.model_copy(update={"sizes_px": tuple(sizes)}).model_dump(mode="json"),
         code=__name__,
-        repair="dvc repro synthesise",
+        repair=repair,
         seed=params.seed,
     )
     ids = [f"s{index:05d}" for index in range(params.count)]
@@ -80,9 +83,9 @@ def _lay_out(
         create_labels(content / "samples" / sample_id, {"mask": label})
 
 
+@one_thread()
 def process(job: Job, item: str) -> None:
     """One sample: mask, latents by the random-patch sampler, decode into the store."""
-    torch.set_num_threads(1)
     params = SynthesiseParams.model_validate(job.plan["params"])
     codec = autoencoder.load(folder.input_path(job, "autoencoder"))
     model = denoiser.load(folder.input_path(job, "denoiser"))

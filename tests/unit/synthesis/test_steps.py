@@ -67,7 +67,7 @@ def test_a_killed_training_resumes_to_the_same_output(models, raw, denoiser_para
 @pytest.fixture(scope="session")
 def corpus(models):
     out = models.parent / "synthetic" / "tissue.zarr"
-    return carry_out(step, step.prepare(models, out, SynthesiseParams.model_validate(SYNTHESISE), "tissue"))
+    return carry_out(step, step.prepare(models, out, SynthesiseParams.model_validate(SYNTHESISE), "tissue", "again"))
 
 
 def test_synthetic_store_holds_pairs_and_their_table(corpus, models):
@@ -95,7 +95,7 @@ def test_images_satisfy_ome_zarr(corpus):
 
 def test_a_sample_is_the_same_alone_in_a_larger_corpus_and_elsewhere(corpus, models, synthesise_params, tmp_path):
     more = synthesise_params.model_copy(update={"count": 3})
-    job = step.prepare(models, tmp_path / "deep" / "other.zarr", more, "other")
+    job = step.prepare(models, tmp_path / "deep" / "other.zarr", more, "other", "again")
     step.process(job, "s00001")
     alone = store.open_array(job.content / "samples" / "s00001" / "0")[:]
     assert np.array_equal(alone, store.open_array(corpus.path / "samples" / "s00001" / "0")[:])
@@ -105,7 +105,7 @@ def test_a_sample_is_the_same_alone_in_a_larger_corpus_and_elsewhere(corpus, mod
 
 def test_another_seed_is_another_sample(corpus, models, synthesise_params, tmp_path):
     other = synthesise_params.model_copy(update={"seed": 10, "count": 1})
-    record = carry_out(step, step.prepare(models, tmp_path / "other.zarr", other, "other"))
+    record = carry_out(step, step.prepare(models, tmp_path / "other.zarr", other, "other", "again"))
     assert pd.read_parquet(record.path / "samples.parquet")["recipe"][0] not in set(
         pd.read_parquet(corpus.path / "samples.parquet")["recipe"]
     )
@@ -116,7 +116,7 @@ def test_a_users_mask_sets_size_and_label(models, synthesise_params, tmp_path):
     mask[:, 25:] = 2
     Image.fromarray(mask).save(tmp_path / "mask.png")
     one = synthesise_params.model_copy(update={"count": 1})
-    record = carry_out(step, step.prepare(models, tmp_path / "own.zarr", one, "own", tmp_path / "mask.png"))
+    record = carry_out(step, step.prepare(models, tmp_path / "own.zarr", one, "own", "again", tmp_path / "mask.png"))
     path = record.path / "samples" / "s00000"
     assert store.open_array(path / "0").shape == (3, 27, 50)
     assert np.array_equal(store.open_array(path / "labels" / "mask" / "0")[:], mask)
@@ -125,7 +125,7 @@ def test_a_users_mask_sets_size_and_label(models, synthesise_params, tmp_path):
 
 def test_the_number_of_threads_asked_for_elsewhere_changes_no_byte(models, synthesise_params, tmp_path, corpus):
     torch.set_num_threads(2)
-    job = step.prepare(models, tmp_path / "threads.zarr", synthesise_params, "threads")
+    job = step.prepare(models, tmp_path / "threads.zarr", synthesise_params, "threads", "again")
     step.process(job, "s00000")
     found = store.open_array(job.content / "samples" / "s00000" / "0")[:]
     assert np.array_equal(found, store.open_array(corpus.path / "samples" / "s00000" / "0")[:])
@@ -136,7 +136,7 @@ def test_a_denoiser_of_another_autoencoder_is_refused(models, raw, autoencoder_p
     carry_out(autoencoder_step, autoencoder_step.prepare(raw, tmp_path / "autoencoder", other))
     (tmp_path / "denoiser").symlink_to(models / "denoiser")
     with pytest.raises(LineageError, match="train the denoiser again"):
-        step.prepare(tmp_path, tmp_path / "out.zarr", synthesise_params, "tissue")
+        step.prepare(tmp_path, tmp_path / "out.zarr", synthesise_params, "tissue", "again")
 
 
 def test_swapped_models_and_foreign_weights_are_refused(models, tmp_path):
@@ -155,7 +155,7 @@ def test_swapped_models_and_foreign_weights_are_refused(models, tmp_path):
 
 def test_a_missing_mask_is_refused(models, synthesise_params, tmp_path):
     with pytest.raises(InputError, match="not there"):
-        step.prepare(models, tmp_path / "out.zarr", synthesise_params, "own", tmp_path / "none.png")
+        step.prepare(models, tmp_path / "out.zarr", synthesise_params, "own", "again", tmp_path / "none.png")
 
 
 def test_a_factor_that_does_not_divide_the_tiles_is_refused(raw, autoencoder_params, tmp_path):
