@@ -28,10 +28,13 @@ class Graph:
         return {name: height(name) for name in sorted(self.stale)}
 
     def ready(self, waiting: Collection[str], unfinished: Collection[str]) -> list[str]:
-        """Of `waiting`, the stages that need nothing `unfinished`, longest chain first."""
-        order = self.heights()
+        """Of `waiting`, the stages that need nothing `unfinished`: longest chain below first, then longest above.
+
+        What lies deeper (training) mostly takes longer, and should not be left for the end.
+        """
+        below = self.heights()
         free = (name for name in waiting if not self.needs[name] & set(unfinished))
-        return sorted(free, key=lambda name: (-order[name], name))
+        return sorted(free, key=lambda name: (-below[name], -len(reach([name], self.needs)), name))
 
 
 def reach(starts: Collection[str], edges: Mapping[str, Collection[str]]) -> set[str]:

@@ -44,6 +44,7 @@ def test_the_longest_chain_starts_first_and_needs_come_before_users() -> None:
     assert graph.heights() == {"a": 2, "b": 3, "c": 2, "d": 1}
     assert graph.ready(set(needs), set(needs)) == ["b", "a"]
     assert graph.ready({"c", "d"}, {"c", "d"}) == ["c"]
+    assert graph.ready({"a", "c"}, set()) == ["c", "a"]
 
 
 def test_a_changed_param_makes_its_stage_and_its_users_stale(project: Path, api: str) -> None:
