@@ -81,15 +81,22 @@ def repro(
     """Bring the DVC pipeline here up to date, independent stages side by side."""
     if not Path("dvc.yaml").is_file():
         raise ParamsError(fault(Path.cwd(), "no dvc.yaml", "a rawmill project", "change into the project's folder"))
-    from flows.repro import GraphFailed, repro_here
+    from flows._graph import read_graph
 
     began = time.monotonic()
-    try:
-        done = repro_here(stages or [], jobs)
-    except GraphFailed as error:
-        raise RawmillError(str(error)) from None
+    done = run_stale(stages or [], jobs) if read_graph(stages or []).stale else []
     seconds = round(time.monotonic() - began, 2)
     show({"stages": len(done), "seconds": seconds, "state": "up to date"}, as_json)
+
+
+def run_stale(stages: list[str], jobs: int | None) -> list[str]:
+    """Run what is stale; Prefect, which takes seconds to import, comes in only here."""
+    from flows.repro import GraphFailed, repro_here
+
+    try:
+        return repro_here(stages, jobs)
+    except GraphFailed as error:
+        raise RawmillError(str(error)) from None
 
 
 @app.command(

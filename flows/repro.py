@@ -128,9 +128,7 @@ def regenerate(dataset: str, variant: str) -> str:
 
 
 def repro_here(targets: list[str], jobs: int | None) -> list[str]:
-    """`repro` for the command line: no server is started when nothing is stale."""
-    if not read_graph(targets).stale:
-        return []
+    """`repro` under a server of its own, or the user's; for the command line."""
     with api_server() as url:
         os.environ.update(environment(url))
         with temporary_settings({PREFECT_API_URL: url}):

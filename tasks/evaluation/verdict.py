@@ -57,7 +57,7 @@ def manifold(comparisons: Sequence[Mapping[str, Any]]) -> str:
     parts = []
     for name in ("precision", "recall"):
         ours, theirs = synthetic[name], real[name]
-        word = "below" if ours["high"] < theirs["low"] else "above" if ours["low"] > theirs["high"] else "level with"
+        word = "below" if ours["high"] < theirs["low"] else "above" if ours["low"] > theirs["high"] else "not told from"
         parts.append(f"{name} {_span(ours)}, {word} real training tiles' {_span(theirs)}")
     return "; ".join(parts).capitalize() + "."
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks import output
 from tasks.contracts import Record
-from tasks.errors import StoreError, fault
+from tasks.errors import InputError, StoreError, fault
 from tasks.lineage.digest import sha256_file
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job
@@ -26,6 +26,8 @@ BUILDERS: dict[str, Callable[[Inputs], Section]] = {
 }
 MODELS = ("microscopy", "drone", "autoencoder", "denoiser", "encoder", "segmenter")
 INDEX = "index.html"
+GENERATOR = b'<meta name="generator" content="rawmill">'
+"""Stands in each page, so that an older one is known when it is replaced."""
 
 
 def roles(data: Path, params: ReportParams) -> dict[str, Path]:
@@ -45,6 +47,7 @@ def _dataset(data: Path, name: str) -> dict[str, Path]:
 
 def prepare(data: Path, out: Path, params: ReportParams, repair: str) -> Job:
     """Plan the page over the outputs below `data`. Raises `LineageError` where one is missing or not whole."""
+    refuse_foreign_page(out.parent / INDEX)
     places = roles(data, params)
     plan = Plan(
         stage="report",
@@ -81,6 +84,12 @@ def finish(job: Job) -> Record:
         record = output.publish(job, metrics={"page_bytes": float(len(page.encode()))}, figures=[INDEX])
         copy(record.path / INDEX, job.out.parent / INDEX)
     return record
+
+
+def refuse_foreign_page(place: Path) -> None:
+    """`InputError` where a page stands at `place` that is not rawmill's: nothing of the user's is overwritten."""
+    if place.exists() and not (place.is_file() and GENERATOR in place.read_bytes()):
+        raise InputError(fault(place, "exists and is not a page of rawmill", "a free place", "choose another --out"))
 
 
 def copy(page: Path, place: Path) -> None:

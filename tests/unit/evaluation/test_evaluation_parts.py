@@ -214,7 +214,7 @@ def differences(real: float, noise: float, over_noise: float, over_blurred: floa
 def test_the_fidelity_verdict_follows_the_differences(values: tuple[float, ...], words: str) -> None:
     pairs = [entry("synthetic", 10), entry("real_train", 9.5), entry("gaussian_noise", 50)]
     assert words in verdict.fidelity(pairs, differences(*values))
-    assert "level with" in verdict.manifold(pairs)
+    assert "not told from" in verdict.manifold(pairs)
     assert "above" in verdict.manifold([entry("synthetic", 30), *pairs[1:]])
 
 

@@ -320,3 +320,11 @@ def test_the_texture_is_told_of_the_embedded_slides_alone(project: Path) -> None
 def test_classes_have_the_colours_that_the_evaluation_gives_them() -> None:
     ours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in figures.PALETTE]
     assert tuple(ours[: len(PALETTE)]) == PALETTE
+
+
+def test_a_page_that_is_not_rawmills_is_not_overwritten(tmp_path):
+    (tmp_path / "index.html").write_text("<p>my own page</p>")
+    with pytest.raises(InputError, match="not a page of rawmill"):
+        step.refuse_foreign_page(tmp_path / "index.html")
+    (tmp_path / "index.html").write_bytes(step.GENERATOR)
+    step.refuse_foreign_page(tmp_path / "index.html")
