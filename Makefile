@@ -16,7 +16,7 @@ repro: setup
 	$(BIN)/rawmill repro
 
 test: setup
-	$(BIN)/python -m pytest -n logical --dist loadfile
+	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

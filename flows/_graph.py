@@ -77,7 +77,7 @@ def _read(targets: Collection[str]) -> Graph:
     with Repo() as repo:
         graph = repo.index.graph
         needs = {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in graph.nodes}
-        named = {s.addressing for target in targets for s in repo.stage.collect(target)}
+        named = {found.stage.addressing for target in targets for found in repo.stage.collect_granular(target)}
         changed = [n for n in repo.status(targets=sorted(named) or None, with_deps=bool(named)) if n in needs]
     wanted = reach(named, needs) if targets else set(needs)
     users = {name: frozenset(u for u in needs if name in needs[u]) for name in needs}
