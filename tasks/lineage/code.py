@@ -17,6 +17,10 @@ BEHIND = {"tifffile": ("imagecodecs",), "zarr": ("numcodecs",), "pandas": ("pyar
 """Libraries that an imported one calls to make bytes: codecs of TIFF and Zarr, the writer of Parquet."""
 
 
+OTHERWISE_CALLED = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml", "mlflow": "mlflow-skinny"}
+"""Distributions whose import name is another. tests/unit/lineage checks that no import of ours is missed."""
+
+
 def module_file(name: str) -> Path | None:
     """The file of project module `name` (dotted), or None where it is not a module of this project."""
     base = PROJECT.joinpath(*name.split("."))
@@ -60,8 +64,18 @@ def code_digests(module: str) -> dict[str, str]:
 
 
 @functools.cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(metadata.packages_distributions())
+def _version(top: str) -> tuple[str, str] | None:
+    """(distribution, version) behind the import name `top`; None where nothing installed provides it.
+
+    Most distributions are called as they are imported; the map of all of them takes a second to read.
+    """
+    for name in (OTHERWISE_CALLED.get(top), top):
+        try:
+            if name:
+                return name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def libraries(module: str) -> dict[str, str]:
@@ -69,5 +83,5 @@ def libraries(module: str) -> dict[str, str]:
     tops = {name.split(".")[0] for file in closure(module) for name in imports(file)}
     tops |= {behind for top in tops for behind in BEHIND.get(top, ())}
     wanted = sorted(t for t in tops if t not in PACKAGES and t not in sys.stdlib_module_names)
-    found = {d: metadata.version(d) for top in wanted for d in _distributions().get(top, [])[:1]}
+    found = dict(filter(None, map(_version, wanted)))
     return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", **found}
