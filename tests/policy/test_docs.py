@@ -57,3 +57,8 @@ def test_every_link_leads_somewhere(doc: Path) -> None:
 def test_every_source_file_named_exists(doc: Path) -> None:
     for name in re.findall(r"`((?:tasks|flows|tests|params)/[\w./]+\.\w+)`", TEXT[doc]):
         assert (ROOT / name).is_file(), name
+
+
+def test_no_placeholder_is_left() -> None:
+    for doc, text in TEXT.items():
+        assert not re.findall(r"^[A-Z]{4,}$", text, re.M), doc
