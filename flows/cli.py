@@ -207,15 +207,10 @@ def audit(
 
 def project_here() -> Any:
     """The project in this folder, whose params and code outputs must agree with; None outside one."""
-    from tasks.lineage.params import AuditParams
-    from tasks.lineage.stale import Project
-    from tasks.params import load
+    from tasks.lineage.stale import load_project
 
     file = Path("params.yaml")
-    if not (file.is_file() and Path("dvc.yaml").is_file()):
-        return None
-    section = load(file, "audit", AuditParams)
-    return Project(file, section.sections, section.check_code)
+    return load_project(file) if file.is_file() and Path("dvc.yaml").is_file() else None
 
 
 @app.command(epilog="Examples:  rawmill trace data/synthetic/tissue.zarr#s00000  ·  rawmill trace raw.zarr#TILE --json")
