@@ -6,7 +6,9 @@ from pydantic import Field, model_validator
 
 from tasks.params import Params
 
-Kind = Literal["crops", "frames", "slides"]
+Kind = Literal["crops", "frames", "slides", "images"]
+Published = Literal["raw-microscopy", "raw-drone"]
+"""Layouts of published datasets, read by name: see tasks/ingest/published.py."""
 Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -32,11 +34,27 @@ class TissueParams(Params):
         return self
 
 
+class CrateParams(Params):
+    """What ro-crate-metadata.json says that no file can: RO-Crate 1.1 wants both of a crate that is published."""
+
+    date_published: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None
+    licence: str | None
+    """A URL, best of spdx.org/licenses."""
+
+
 class IngestParams(Params):
     """How one dataset becomes a raw store."""
 
-    kind: Kind | Literal["auto"]
+    kind: Kind | Published | Literal["auto"]
     """What the files are; `auto` looks into them."""
+    deidentify: bool
+    """Leave out tags and pictures that may name a patient; the receipts say which."""
+    jpeg: Literal["recode", "keep"]
+    """Slides in JPEG tiles: decoded and stored without further loss, or their bytes kept as they are."""
+    stack_axis: Literal["t", "z", "c"] | None
+    """What the pages of a TIFF stack are that does not say it; null refuses such stacks."""
+    mask_values: Literal["index", "nonzero"]
+    """Values of label rasters: 1, 2, … name `source_classes`, or every value but 0 is the first of them."""
     classes: Annotated[tuple[str, ...], Field(max_length=255)] | None
     """Class index k is the k-th name, 0 is unknown; null takes the names found in the sources, sorted."""
     source_classes: Annotated[tuple[str, ...], Field(max_length=255)]
@@ -56,6 +74,8 @@ class IngestParams(Params):
     folds: Count
     most_frame_pixels: Count
     most_slide_pixels: Count
+    most_annotation_bytes: Count
+    """Of a GeoJSON file, asked before it is read."""
     pixel_size_um: Annotated[float, Field(gt=0)] | None
     """For slides that do not say it themselves; null refuses them."""
     smallest_level_px: Count
@@ -63,6 +83,7 @@ class IngestParams(Params):
     associated: tuple[Associated, ...]
     """Pictures beside the slide to keep; a label may show a patient's name."""
     tissue: TissueParams
+    crate: CrateParams
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -74,4 +95,8 @@ class IngestParams(Params):
                 raise ValueError(f"merge leads to {lost[0]!r}, which is not in classes")
         if self.tile_sides_px and self.tile_overlap_px >= min(self.tile_sides_px):
             raise ValueError("tile_overlap_px must be less than each of tile_sides_px")
+        if len(set(self.tile_sides_px)) < len(self.tile_sides_px):
+            raise ValueError("tile_sides_px names a side twice")
+        if self.mask_values == "nonzero" and not self.source_classes:
+            raise ValueError("mask_values nonzero needs the name of the class in source_classes")
         return self
