@@ -198,6 +198,10 @@ def write_manifest(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 def params(kind: str = "auto", **changes: Any) -> IngestParams:
     known: dict[str, Any] = {
         "kind": kind,
+        "deidentify": False,
+        "jpeg": "recode",
+        "stack_axis": None,
+        "mask_values": "index",
         "classes": None,
         "source_classes": [],
         "merge": {},
@@ -210,6 +214,7 @@ def params(kind: str = "auto", **changes: Any) -> IngestParams:
         "folds": 1,
         "most_frame_pixels": 1_000_000,
         "most_slide_pixels": 10_000_000,
+        "most_annotation_bytes": 1_000_000,
         "pixel_size_um": None,
         "smallest_level_px": 64,
         "associated": ["thumbnail", "label", "macro"],
@@ -220,6 +225,7 @@ def params(kind: str = "auto", **changes: Any) -> IngestParams:
             "density_most": 0.08,
             "hole_px": 8,
         },
+        "crate": {"date_published": "2026-01-01", "licence": None},
     }
     return IngestParams.model_validate({**known, **changes})
 
