@@ -10,7 +10,8 @@ from rich.progress import Progress
 
 from tasks.contracts import Record
 from tasks.errors import ParamsError, fault
-from tasks.output import Job, Step, abandon, complain, finished, todo
+from tasks.lineage.damage import damage_named
+from tasks.output import Job, Step, abandon, alone, complain, finished, todo, waves
 
 
 def workers() -> int:
@@ -28,21 +29,35 @@ def carry_out(step: Step, make_job: Callable[[], Job]) -> Record:
     """Prepare, process what is not done yet on all cores with a progress bar on stderr, finish.
 
     An output that stands there already, whole and from the same plan, is returned as it is. Raises `BatchError`
-    where some inputs were bad; the good ones are in the output then.
+    where some inputs were bad (the good ones are in the output then), `StoreError` where another process makes it.
     """
     job = make_job()
-    ready = finished(job)
-    if ready is not None:
-        abandon(job)
-        return complain(ready)
-    waiting = todo(job)
+    with alone(job):
+        ready = finished(job)
+        if ready is not None:
+            abandon(job)
+            return complain(ready)
+        _process(step, job)
+        with damage_named(job.out, job.plan):
+            return complain(step.finish(job))
+
+
+def _item(step: Step, job: Job, item: str) -> None:
+    with damage_named(job.out, job.plan):
+        step.process(job, item)
+
+
+def _process(step: Step, job: Job) -> None:
+    """Wave by wave what is not done yet; a wave that fails is the last."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task(job.out.name, total=len(job.items), completed=len(job.items) - len(waiting))
-        with ThreadPoolExecutor(workers()) as pool:
-            futures = [pool.submit(step.process, job, item) for item in waiting]
-            _await_all(futures, lambda: progress.advance(bar))
-    return complain(step.finish(job))
+        bar = progress.add_task(job.out.name, total=len(job.items) + len(job.closing))
+        for wave in waves(job):
+            waiting = todo(job, wave)
+            progress.advance(bar, len(wave) - len(waiting))
+            with ThreadPoolExecutor(workers()) as pool:
+                futures = [pool.submit(_item, step, job, item) for item in waiting]
+                _await_all(futures, lambda: progress.advance(bar))
 
 
 def _await_all(futures: list[Future[None]], advance: Callable[[], None]) -> None:

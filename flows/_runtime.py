@@ -25,7 +25,8 @@ from tasks import tracking
 from tasks.contracts import Record
 from tasks.errors import RawmillError
 from tasks.lineage import ledger
-from tasks.output import Job, Step, complain, todo
+from tasks.lineage.damage import damage_named
+from tasks.output import Job, Step, alone, complain, todo, waves
 
 DATA = Path("data")
 PARAMS = Path("params.yaml")
@@ -83,7 +84,8 @@ def process(step: Step, job: Job, items: Sequence[str]) -> None:
     """Carry out some items of a job."""
     began = time.monotonic()
     for item in items:
-        step.process(job, item)
+        with damage_named(job.out, job.plan):
+            step.process(job, item)
     text = items[0] if len(items) == 1 else f"{items[0]} to {items[-1]}"
     get_run_logger().info("%s: %s done in %.1f s", job.out.name, text, time.monotonic() - began)
 
@@ -91,26 +93,35 @@ def process(step: Step, job: Job, items: Sequence[str]) -> None:
 @task
 def finish(step: Step, job: Job) -> Record:
     """Verify all items and rename the output into place."""
-    return step.finish(job)
+    with damage_named(job.out, job.plan):
+        return step.finish(job)
 
 
 def run_stage(step: Step, make_job: Callable[[], Job]) -> str:
-    """Prepare, map the items that are not done yet, finish, record; returns the digest of the recipe.
+    """Prepare, map the items that are not done yet wave by wave, finish, record; returns the digest of the recipe.
 
-    All items are tried before the first failure is raised, so that one bad item does not cost the others.
+    All items of a wave are tried before the first failure is raised, so that one bad item does not cost the
+    others. Raises `StoreError` where another process makes the same output.
     """
     began = time.time()
     job = prepare(make_job)
-    waiting = todo(job)
+    with alone(job):
+        for wave in waves(job):
+            run_wave(step, job, wave)
+        record = finish(step, job)
+    record_run(job, record, began)
+    return complain(record).recipe
+
+
+def run_wave(step: Step, job: Job, wave: Sequence[str]) -> None:
+    """Map the items of `wave` that are not done yet over the runner, and wait for all."""
+    waiting = todo(job, wave)
     batches = [waiting[i::BATCHES] for i in range(min(BATCHES, len(waiting)))]
-    get_run_logger().info("%s: %d of %d items to do", job.out, len(waiting), len(job.items))
+    get_run_logger().info("%s: %d of %d items to do", job.out, len(waiting), len(wave))
     futures = process.map(unmapped(step), unmapped(job), batches)  # type: ignore[attr-defined]
     wait(futures)
     for future in futures:
         future.result()
-    record = finish(step, job)
-    record_run(job, record, began)
-    return complain(record).recipe
 
 
 def tracked(job: Job, record: Record) -> str | None:

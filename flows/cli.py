@@ -9,19 +9,14 @@ Heavy libraries are imported inside the commands, so that `--help` and a no-op `
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from flows import _ingest_cli
+from flows._options import AsJson, Calibration, Data, Out, ParamsFile, make, params_file, show
 from tasks.errors import InputError, ParamsError, RawmillError, fault
-
-if TYPE_CHECKING:
-    from tasks.contracts import Record
-    from tasks.output import Job, Step
-
-HERE = Path(__file__).resolve().parent
 
 app = typer.Typer(
     name="rawmill",
@@ -32,42 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-ParamsFile = Annotated[
-    Path | None, typer.Option("--params", help="YAML file with the sections; ./params.yaml, else rawmill's own.")
-]
-Out = Annotated[Path, typer.Option("--out", help="The store to make; it must not exist, or be one of rawmill's.")]
-Calibration = Annotated[
-    Path | None, typer.Option(help="JSON with pattern, black level, … for mosaics that cannot carry them.")
-]
-Data = Annotated[Path, typer.Option(help="Folder that holds the outputs.")]
-
-
-def params_file(given: Path | None) -> Path:
-    """The YAML file that was named, or the one here, or the one that rawmill ships."""
-    shipped = [HERE / "params.yaml", HERE.parent / "params.yaml"]  # in a wheel; in a checkout
-    return given or next(file for file in [Path("params.yaml"), *shipped] if file.is_file())
-
-
-def show(result: dict[str, Any], as_json: bool) -> None:
-    """A result on stdout: JSON for scripts, else one `key  value` line each."""
-    if as_json:
-        print(json.dumps(result, indent=2, sort_keys=True))
-    else:
-        width = max(map(len, result), default=0)
-        print("\n".join(f"{key:<{width}}  {value}" for key, value in result.items()))
-
-
-def make(step: "Step", make_job: Callable[[], "Job"], as_json: bool) -> "Record":
-    """Carry a step out here and show what came of it."""
-    from flows._local import carry_out
-
-    began = time.monotonic()
-    record = carry_out(step, make_job)
-    facts = {"path": str(record.path), "root": record.root, "recipe": record.recipe}
-    show({**facts, "seconds": round(time.monotonic() - began, 2), **record.metrics}, as_json)
-    return record
 
 
 @app.command(
@@ -99,23 +58,7 @@ def run_stale(stages: list[str], jobs: int | None) -> list[str]:
         raise RawmillError(str(error)) from None
 
 
-@app.command(
-    epilog="Examples:  rawmill ingest *.svs --out s.zarr  ·  rawmill ingest a.tif --calibration cam.json --out a.zarr"
-)
-def ingest(
-    files: Annotated[list[Path], typer.Argument(help="Camera raw, Bayer TIFF or slides; masks of the same stem.")],
-    out: Out,
-    calibration: Calibration = None,
-    params: ParamsFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Decode files as they were into a verified raw store. Bad files are named, the others are done."""
-    from tasks.ingest import step
-    from tasks.ingest.params import IngestParams
-    from tasks.params import load
-
-    section = load(params_file(params), "ingest.files", IngestParams)
-    make(step, lambda: step.prepare_files(files, out, section, calibration), as_json)
+app.command(epilog=_ingest_cli.EXAMPLES)(_ingest_cli.ingest)
 
 
 @app.command(epilog="Examples:  rawmill develop raw.zarr --variant bi,u,ga --out v.zarr  ·  rawmill develop a.dng …")
@@ -144,7 +87,7 @@ def develop(
         from flows._local import carry_out
 
         section = load(file, "ingest.files", IngestParams)
-        carry_out(ingest_step, lambda: ingest_step.prepare_files([source], raw, section, calibration))
+        carry_out(ingest_step, lambda: ingest_step.prepare_files([source], raw, section, calibration, {}))
     repair = f"rawmill develop {raw.name} --variant {variant} --out {out.name}"
     make(step, lambda: step.prepare(raw, out, variant, chain, common, repair), as_json)
 

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-DATA_MODEL_VERSION = 1
+DATA_MODEL_VERSION = 2
 """Version of docs/data-model.md that this code reads and writes."""
 
 FULL_SCALE_DN = 65535

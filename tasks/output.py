@@ -2,17 +2,17 @@
 
 Life of an output, the same for every stage:
 
-    job = start(out, plan, items, setup)      # staging place; empty arrays and metadata by `setup`
-    for item in todo(job): ... mark_done(job, item, files)
-    record = publish(job, metrics=...)        # every receipt checked, tree and recipe written, renamed
+    job = start(out, plan, items, setup)          # staging place; empty arrays and metadata by `setup`
+    with alone(job):                              # no other process makes the same output
+        for wave in waves(job):                   # `closing` items when all of `items` are done
+            for item in todo(job, wave): ... mark_done(job, item, files)
+        record = publish(job, metrics=...)        # every receipt checked, tree and recipe written, renamed
 
 Killed at any point and started again with the same plan, `todo` lists only what is not yet done. Another plan
 (other params, inputs or code) gets another staging place. Nothing half-made is ever seen under `out`.
 """
 
-import errno
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tasks.contracts import Record
+from tasks.disk import storage_faults
 from tasks.errors import BatchError, InputError, LineageError, StoreError, fault
-from tasks.lineage.digest import RECIPE, TREE, pretty, root_of, sha256_bytes, sha256_file, tree_of
+from tasks.lineage.digest import RECIPE, TREE, canonical, pretty, root_of, sha256_bytes, sha256_file, tree_of
 from tasks.lineage.recipe import Plan, check_files, digest_of, plan_of, read, seal
+from tasks.lock import only_maker
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Job:
     out: Path
     plan: Mapping[str, Any]
     items: tuple[str, ...]
+    closing: tuple[str, ...] = ()
+    """Items that need all of `items` done, such as what is reduced over a whole picture; no id is in both."""
 
     @property
     def key(self) -> str:
@@ -58,42 +62,53 @@ class Step(Protocol):
         """Write tables and summaries from the receipts, and publish."""
 
 
-@contextmanager
-def storage_faults(path: Path) -> Iterator[None]:
-    """Turn what a disk can do to us (full, read-only, not ours) into one clear `StoreError`."""
-    remedies = {
-        errno.ENOSPC: "free some space and run again: finished work is kept",
-        errno.EDQUOT: "raise the quota and run again: finished work is kept",
-        errno.EROFS: "choose another --out",
-        errno.EACCES: "choose another --out or mend the permissions",
-        errno.EPERM: "choose another --out or mend the permissions",
-        errno.ENOTDIR: "choose another --out",
-        errno.EEXIST: "choose another --out",
-        errno.EISDIR: "choose another --out",
-        errno.ENAMETOOLONG: "choose a shorter --out",
-        errno.ELOOP: "choose another --out",
-    }
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in remedies:
-            raise
-        wrong = os.strerror(error.errno).lower()
-        raise StoreError(fault(path, wrong, "a place to write", remedies[error.errno])) from error
+def start(
+    out: Path, plan: Plan, items: Iterable[str], setup: Callable[[Path], None], closing: Iterable[str] = ()
+) -> Job:
+    """Open or reopen the staging place of `plan`. `setup(content)` lays out what the items fill.
 
-
-def start(out: Path, plan: Plan, items: Iterable[str], setup: Callable[[Path], None]) -> Job:
-    """Open or reopen the staging place of `plan`. `setup(content)` lays out what the items fill."""
-    job = Job(out, plan.document(), tuple(items))
+    Raises `StoreError` where another process is making `out` and this plan is not laid out yet.
+    """
+    job = Job(out, plan.document(), tuple(items), tuple(closing))
+    if twice := set(job.items) & set(job.closing):
+        raise ValueError(f"items that are also closing items: {sorted(twice)}")
     refuse_foreign(out)
-    with storage_faults(out):
-        if not ((job.staging / "ready").exists() and job.content.is_dir()):
-            abandon(job)
-            job.content.mkdir(parents=True)
-            (job.staging / "done").mkdir()
-            setup(job.content)
-            (job.staging / "ready").touch()
+    if not _laid_out(job):
+        with storage_faults(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+        with only_maker(out), storage_faults(out):
+            _lay_out(job, setup)
     return job
+
+
+def _laid_out(job: Job) -> bool:
+    return (job.staging / "ready").exists() and job.content.is_dir()
+
+
+def _lay_out(job: Job, setup: Callable[[Path], None]) -> None:
+    abandon(job)
+    job.content.mkdir(parents=True)
+    (job.staging / "done").mkdir()
+    setup(job.content)
+    (job.staging / "ready").touch()
+
+
+@contextmanager
+def alone(job: Job) -> Iterator[None]:
+    """Be the only process that makes `job.out`, for as long as the body runs. Never waits.
+
+    Raises `StoreError` where another process is making it, or has finished it since `start`.
+    """
+    with only_maker(job.out):
+        if not _laid_out(job):
+            wrong = "another process finished it meanwhile"
+            raise StoreError(fault(job.out, wrong, "work to do", "run again: what is there is used"))
+        yield
+
+
+def waves(job: Job) -> list[tuple[str, ...]]:
+    """The items in the order of their need: each tuple (none empty) is to be done before the next begins."""
+    return [wave for wave in (job.items, job.closing) if wave]
 
 
 def refuse_foreign(out: Path) -> None:
@@ -136,26 +151,59 @@ def mark_done(job: Job, item: str, files: Sequence[Path], facts: Mapping[str, An
     receipt = _receipt(job, item)
     with storage_faults(job.out):
         part = receipt.with_suffix(".part")
-        part.write_bytes(pretty(document))
+        part.write_bytes(canonical(document))
         part.replace(receipt)
+
+
+def claim(job: Job, item: str) -> dict[str, Any] | None:
+    """The receipt of `item` as it was written, None when there is none. Its files are not read: for `finish`, whose
+    `publish` hashes each file once and compares it with what the receipts claim."""
+    try:
+        document: dict[str, Any] = json.loads(_receipt(job, item).read_bytes())
+        return document if document["item"] == item and isinstance(document["files"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def facts(job: Job, items: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What `process` put down about `items`. Raises `StoreError` where one is not done."""
+    found = {}
+    for item in items:
+        told = claim(job, item)
+        if told is None:
+            raise StoreError(fault(job.out, f"{item} is not done", "all items", "run it again"))
+        found[item] = told["facts"]
+    return found
 
 
 def receipt(job: Job, item: str) -> dict[str, Any] | None:
     """The receipt of `item`, or None when it is not done or its files are no longer what was written."""
-    try:
-        document: dict[str, Any] = json.loads(_receipt(job, item).read_bytes())
-    except (OSError, ValueError):
-        return None
-    for name, digest in document["files"].items():
+    document = claim(job, item)
+    for name, digest in (document["files"] if document else {}).items():
         file = job.content / name
         if not file.is_file() or sha256_file(file) != digest:
             return None
     return document
 
 
-def todo(job: Job) -> list[str]:
-    """Items without a valid receipt, in order."""
-    return [item for item in job.items if receipt(job, item) is None]
+def todo(job: Job, items: Sequence[str] | None = None) -> list[str]:
+    """Of `items` (by default all, closing ones too) those without a valid receipt, in order."""
+    wanted = (*job.items, *job.closing) if items is None else items
+    return [item for item in wanted if receipt(job, item) is None]
+
+
+def _unproved(job: Job, tree: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Items without a receipt, or with one that claims other files than those of `tree`."""
+    digests = {name: entry["sha256"] for name, entry in tree.items()}
+    claims = {item: claim(job, item) for item in (*job.items, *job.closing)}
+    return [i for i, c in claims.items() if c is None or not c["files"].items() <= digests.items()]
+
+
+def _drop_parts(content: Path) -> None:
+    """Remove part files of workers that were killed before they could rename them."""
+    for part in sorted(content.rglob(".*.part")):
+        if not part.is_dir():
+            part.unlink()
 
 
 def publish(
@@ -172,11 +220,13 @@ def publish(
     `figures` and `models` are paths below the output; `rejected` has a line for each bad input beside the
     `accepted` good ones. Raises `StoreError` when an item is not done.
     """
-    missing = todo(job)
-    if missing:
-        raise StoreError(fault(job.out, f"{len(missing)} items not done, first {missing[0]}", "all", "run it again"))
     with storage_faults(job.out):
+        _drop_parts(job.content)
         tree = tree_of(job.content)
+        missing = _unproved(job, tree)
+        if missing:
+            wrong = f"{len(missing)} items not done, first {missing[0]}"
+            raise StoreError(fault(job.out, wrong, "all", "run it again"))
         size = sum(entry["bytes"] for entry in tree.values())
         output: dict[str, Any] = {"root": root_of(tree), "files": len(tree), "bytes": size}
         if rejected:

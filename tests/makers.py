@@ -93,6 +93,7 @@ def write_dng(
     tags: Mapping[int, tuple[Any, ...]] | None = None,
     photometric: str = "CFA",
     compression: int | None = None,
+    **options: Any,
 ) -> Path:
     lossless = {"lossless": True, "bitspersample": 16} if compression == 7 else None
     extra = list((dng_tags() if tags is None else tags).values())
@@ -106,6 +107,7 @@ def write_dng(
         extratags=extra,
         metadata=None,
         software=False,
+        **options,
     )
     return path
 

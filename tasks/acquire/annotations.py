@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects, gaussian_filter, label
 from skimage import measure
 
+from tasks.disk import storage_faults
 from tasks.lineage.digest import canonical
-from tasks.output import storage_faults
 
 TOLERANCE_PX = 0.4
 SMALLEST_PX = 400

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.contracts import Calibration, Pattern
+from tasks.disk import storage_faults
 from tasks.lineage.digest import pretty
-from tasks.output import storage_faults
 
 COLUMNS = ("file", "id", "group", "label", "mask", "intensity")
 CAMERA = "rawmill sample camera"

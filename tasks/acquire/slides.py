@@ -13,7 +13,7 @@ from tasks.acquire import annotations, optics, sensor, tissue
 from tasks.acquire.fields import smooth
 from tasks.acquire.params import SlidesParams
 from tasks.contracts import FULL_SCALE_DN
-from tasks.output import storage_faults
+from tasks.disk import storage_faults
 from tasks.store import halve
 
 Row = dict[str, object]

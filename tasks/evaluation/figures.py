@@ -10,7 +10,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tasks.output import storage_faults
+from tasks.disk import storage_faults
 
 PALETTE = ("#d9d9d9", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 """Unknown in grey, then Okabe and Ito's colours, which the colour-blind can tell apart."""

@@ -10,8 +10,8 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from tasks import store
+from tasks.disk import storage_faults
 from tasks.errors import InputError, fault
-from tasks.output import storage_faults
 
 Tiles = NDArray[np.uint8]
 COLUMNS = ("tile_id", "item", "y_px", "x_px", "height_px", "width_px", "label", "mask", "split", "coverage")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tasks.errors import InputError, fault
 
+AGAIN = "copy or export it again"
+
 
 class BadFile(InputError):
     """`path` is wrong in this way; see `tasks.errors.fault` for the parts."""

@@ -1,14 +1,15 @@
-"""Camera raw files through LibRaw (rawpy): the visible mosaic as it was, and the camera's constants.
+"""Raw files of cameras: the visible mosaic as it was, and the camera's constants; DNG by `dng`, others by LibRaw.
 
 LibRaw gives black levels in its colour order R, G, B, G2; `raw_colors` says which site has which colour, so
-`black[raw_colors]` is the mosaic order whatever the pattern. For DNG the tags themselves are used (`dng`).
+`black[raw_colors]` is the mosaic order whatever the pattern.
 Start workers by spawn: LibRaw's OpenMP deadlocks after fork.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import rawpy
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 
 from tasks.contracts import Calibration, Pattern, Triple
 from tasks.ingest import dng
-from tasks.ingest.bad import BadFile, too_large
+from tasks.ingest.bad import AGAIN, BadFile, too_large
 from tasks.ingest.calibration import spare_bits
+from tasks.ingest.metadata import Kept
 from tasks.ingest.mosaic import Mosaic
-from tasks.ingest.tiff import AGAIN
+from tasks.ingest.params import IngestParams
+from tasks.ingest.picture import DECODER as PICTURE_DECODER
 
+DECODER = f"rawpy {version('rawpy')} (LibRaw {'.'.join(map(str, rawpy.libraw_version))})"
 OTHER_CFA = "convert it with a tool that knows this sensor, or leave it out"
 
 
@@ -47,21 +51,51 @@ def pattern_of(raw: rawpy.RawPy, path: Path) -> Pattern:
     raise BadFile(path, f"the colour pattern {found}", "RGGB, BGGR, GRBG or GBRG", OTHER_CFA)
 
 
-def decode(path: Path, is_dng: bool, calibration: Calibration | None, most_pixels: int) -> Mosaic:
+def decode(path: Path, is_dng: bool, calibration: Calibration | None, params: IngestParams) -> Mosaic:
     """The mosaic of the raw file at `path` with its calibration. Raises `BadFile`."""
-    tags = dng.read_tags(path, most_pixels) if is_dng else None
+    return (_decode_dng if is_dng else _decode_raw)(path, calibration, params)
+
+
+def _decode_dng(path: Path, calibration: Calibration | None, params: IngestParams) -> Mosaic:
+    tags = dng.read_tags(path, params)
+    _check_pattern(path, tags.pattern, calibration)
+    pixels = dng.read_mosaic(path, tags)
+    known = calibration or _from_tags(path, tags.pattern, pixels, tags)
+    said = {**tags.metadata, "left_justified_bits": known.left_justified_bits}
+    return Mosaic(pixels, known, said, tags.dropped, PICTURE_DECODER)
+
+
+def _decode_raw(path: Path, calibration: Calibration | None, params: IngestParams) -> Mosaic:
     with opened(path) as raw:
-        too_large(path, raw.sizes.raw_height, raw.sizes.raw_width, most_pixels, "most_frame_pixels")
+        too_large(path, raw.sizes.raw_height, raw.sizes.raw_width, params.most_frame_pixels, "most_frame_pixels")
         pattern = pattern_of(raw, path)
-        if calibration is not None and calibration.pattern != pattern:
-            remedy = "mend calibration.json or leave the file out"
-            raise BadFile(
-                path, f"the colour pattern {pattern}", f"{calibration.pattern} as calibration.json says", remedy
-            )
+        _check_pattern(path, pattern, calibration)
         pixels = np.array(raw.raw_image_visible, np.uint16)
-        if calibration is None:
-            calibration = _from_tags(path, pattern, pixels, tags) if tags else _from_libraw(path, raw, pattern, pixels)
-    return Mosaic(pixels, calibration)
+        known = calibration or _from_libraw(path, raw, pattern, pixels)
+        kept, dropped = _metadata(raw, params.deidentify)
+    return Mosaic(pixels, known, {**kept, "left_justified_bits": known.left_justified_bits}, dropped, DECODER)
+
+
+def _check_pattern(path: Path, pattern: Pattern, calibration: Calibration | None) -> None:
+    if calibration is not None and calibration.pattern != pattern:
+        remedy = "mend calibration.json or leave the file out"
+        raise BadFile(path, f"the colour pattern {pattern}", f"{calibration.pattern} as calibration.json says", remedy)
+
+
+def _metadata(raw: rawpy.RawPy, deidentify: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What LibRaw says of the picture; it reads no other tags, so that none can pass."""
+    found = Kept(deidentify)
+    found.keep("orientation_libraw_flip", int(raw.sizes.flip))
+    numbers = {"iso": raw.other.iso_speed, "exposure_s": raw.other.shutter_speed, "f_number": raw.other.aperture}
+    for key, value in {**numbers, "focal_length_mm": raw.other.focal_length}.items():
+        if _known(value):
+            found.keep(key, float(value))
+    found.keep("lens_make", raw.lens.make)
+    found.keep("lens_model", raw.lens.model)
+    found.private("artist", raw.other.artist)
+    if raw.other.timestamp.timestamp() > 0:
+        found.private("timestamp", raw.other.timestamp.isoformat())
+    return found.kept, tuple(sorted(found.dropped))
 
 
 def _from_tags(path: Path, pattern: Pattern, pixels: NDArray[np.uint16], tags: dng.DngTags) -> Calibration:

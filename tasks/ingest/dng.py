@@ -1,22 +1,27 @@
-"""What a DNG's tags say (DNG specification 1.4, chapter 4), read before LibRaw sees the file.
+"""DNG without LibRaw: what its tags say (DNG specification 1.4, chapter 4), and its mosaic.
 
-LibRaw rounds black levels to integers and orders them by colour; floats and JPEG XL it reads wrongly or not at
-all. So the tags are read here, and files that LibRaw would get wrong are refused.
+LibRaw rounds black levels to integers and orders them by colour, reads floats and JPEG XL wrongly, and of
+lossless JPEG in several strips only the first, leaving zeros without a word (LibRaw 0.22, measured). So tags and
+pixels are read here, segment by segment with a bound on each; LibRaw is the oracle of the tests.
 """
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
-from tasks.contracts import Triple
-from tasks.ingest import tiff
-from tasks.ingest.bad import BadFile, too_large
+from tasks.contracts import Pattern, Triple
+from tasks.ingest import descriptions, segments, tiff
+from tasks.ingest.bad import AGAIN, BadFile, too_large
 from tasks.ingest.calibration import srgb_from_camera
+from tasks.ingest.params import IngestParams
+from tasks.ingest.tiff import Page
 
 CFA, LINEAR_RAW = 32803, 34892
 BLACK_DIM, BLACK, WHITE = 50713, 50714, 50717
@@ -24,6 +29,7 @@ COLOUR_MATRIX_1, COLOUR_MATRIX_2, NEUTRAL, NOISE = 50721, 50722, 50728, 51041
 EXPOSURE, ISO, EXIF = 33434, 34855, 34665
 BLACK_DELTAS = (50715, 50716)
 ACTIVE_AREA = 50829
+CFA_PATTERN, PLANE_COLOUR, CFA_LAYOUT, LINEARISATION = 33422, 50710, 50711, 50712
 READABLE = (1, 7)
 """Uncompressed and lossless JPEG."""
 LEAST_BITS = 10
@@ -41,6 +47,13 @@ class DngTags:
     exposure_s: float | None
     iso: float | None
     gain_dn_per_e: float | None
+    metadata: Mapping[str, Any]
+    dropped: tuple[str, ...]
+    pattern: Pattern
+    page: Page
+    active_area: tuple[int, int, int, int]
+    """Top, left, bottom, right of the mosaic without its masked margins."""
+    linearisation: NDArray[np.uint16] | None
 
 
 class _Tags:
@@ -53,7 +66,8 @@ class _Tags:
         for page in self.pages:
             tag = page.tags.get(code)
             if tag is not None:
-                value = tuple(np.atleast_1d(tag.value).tolist())
+                bytes_ = isinstance(tag.value, bytes)
+                value = tuple(tag.value) if bytes_ else tuple(np.atleast_1d(tag.value).tolist())
                 return tiff.rational(value) if int(tag.dtype) in (5, 10) else value
         return None
 
@@ -86,8 +100,8 @@ def raw_page(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     return largest
 
 
-def check_raw_page(page: tifffile.TiffPage, path: Path, most_pixels: int) -> None:
-    """Raise `BadFile` on what LibRaw reads wrongly: floats, 8 bits, other compressions and patterns, odd margins."""
+def check_raw_page(page: tifffile.TiffPage, path: Path, most_pixels: int) -> Page:
+    """Raise `BadFile` on what is not read: floats, 8 bits, other compressions and patterns, odd margins."""
     again = "convert it to an uncompressed or lossless JPEG DNG of integers"
     if page.sampleformat == 3:
         raise BadFile(path, f"float{page.bitspersample} pixels", "integer pixels", again)
@@ -101,23 +115,27 @@ def check_raw_page(page: tifffile.TiffPage, path: Path, most_pixels: int) -> Non
     if repeat is not None and tuple(repeat.value) != (2, 2):
         raise BadFile(path, f"a colour pattern of {tuple(repeat.value)} sites", "a 2x2 Bayer pattern", "leave it out")
     area = page.tags.get(ACTIVE_AREA)
+    if page.samplesperpixel != 1:
+        raise BadFile(path, f"{page.samplesperpixel} samples a pixel", "a mosaic of one", again)
     if area is not None and (area.value[0] % 2 or area.value[1] % 2):
         wrong = f"an active area that starts at {tuple(area.value[:2])}"
-        raise BadFile(path, wrong, "even offsets: LibRaw shifts the pattern at odd ones", again)
+        raise BadFile(path, wrong, "even offsets: readers shift the pattern at odd ones", again)
     too_large(path, page.imagelength, page.imagewidth, most_pixels, "most_frame_pixels")
-    tiff.check_page(page, path, most_pixels)
+    return tiff.page_of(page, path, most_pixels)
 
 
-def read_tags(path: Path, most_pixels: int) -> DngTags:
+def read_tags(path: Path, params: IngestParams) -> DngTags:
     """Check the DNG at `path` and read what it says of its camera. Raises `BadFile`."""
     with tiff.opened(path) as tif, tiff.headers(path, "its tags cannot be read"):
         page = raw_page(tif, path)
-        check_raw_page(page, path, most_pixels)
-        tags = _Tags(page, tiff.first_page(tif, path))
+        checked = check_raw_page(page, path, params.most_frame_pixels)
+        first = tiff.first_page(tif, path)
+        tags = _Tags(page, first)
         black = _black(tags, path)
         white = (tags.get(WHITE) or (2.0**page.bitspersample - 1,))[0]
         neutral = tags.get(NEUTRAL)
-        noise = tags.get(NOISE)
+        pages = [first] if page is first else [first, page]
+        kept, dropped, _ = descriptions.of_pages(pages, params.deidentify)
         return DngTags(
             black_level_dn=black,
             white_level_dn=float(white),
@@ -125,8 +143,55 @@ def read_tags(path: Path, most_pixels: int) -> DngTags:
             colour_matrix=_colour_matrix(tags.get(COLOUR_MATRIX_1), tags.get(COLOUR_MATRIX_2)),
             exposure_s=tags.exif(EXPOSURE, "ExposureTime"),
             iso=tags.exif(ISO, "ISOSpeedRatings"),
-            gain_dn_per_e=_gain(noise, float(white) - sum(black) / 4),
+            gain_dn_per_e=_gain(tags.get(NOISE), float(white) - max(black)),
+            metadata={**kept, "compression": int(page.compression), "bits_per_sample": int(page.bitspersample)},
+            dropped=dropped,
+            pattern=_pattern(tags, path),
+            page=checked,
+            active_area=_area(tags, checked, path),
+            linearisation=_linearisation(tags),
         )
+
+
+def read_mosaic(path: Path, tags: DngTags) -> NDArray[np.uint16]:
+    """The active area's pixels, uint16 (y, x), linearised where the file has a table for it. Raises `BadFile`."""
+    top, left, bottom, right = tags.active_area
+    out = np.empty((1, bottom - top, right - left), np.uint16)
+    file = os.open(path, os.O_RDONLY)
+    try:
+        segments.read_into(out, tags.page, file, path, slice(top, bottom), slice(left, right))
+    finally:
+        os.close(file)
+    table = tags.linearisation
+    return out[0] if table is None else np.asarray(table[np.minimum(out[0], len(table) - 1)])
+
+
+def _pattern(tags: _Tags, path: Path) -> Pattern:
+    """The colours of the 2x2 cell at the corner of the active area (CFAPattern, CFAPlaneColor). Raises `BadFile`."""
+    cell, planes = tags.get(CFA_PATTERN) or (), tags.get(PLANE_COLOUR) or (0, 1, 2)
+    names = {int(plane): "RGB"[int(plane)] for plane in planes if int(plane) in (0, 1, 2)}
+    found = "".join(names.get(int(site), "?") for site in cell)
+    if (tags.get(CFA_LAYOUT) or (1,))[0] != 1:
+        raise BadFile(path, "sites that are not on a square grid", "a 2x2 Bayer pattern", "leave it out")
+    for pattern in get_args(Pattern):
+        if pattern == found:
+            return pattern  # type: ignore[no-any-return]
+    remedy = "convert it with a tool that knows this sensor, or leave it out"
+    raise BadFile(path, f"the colour pattern {found or 'is missing'}", "RGGB, BGGR, GRBG or GBRG", remedy)
+
+
+def _area(tags: _Tags, page: Page, path: Path) -> tuple[int, int, int, int]:
+    """The active area, else all. Raises `BadFile` where it is not inside the picture."""
+    area = tags.get(ACTIVE_AREA) or (0, 0, page.height, page.width)
+    top, left, bottom, right = (int(v) for v in area)
+    if not (0 <= top < bottom <= page.height and 0 <= left < right <= page.width):
+        raise BadFile(path, f"an active area of {top, left, bottom, right}", "a part of the picture", AGAIN)
+    return top, left, bottom, right
+
+
+def _linearisation(tags: _Tags) -> NDArray[np.uint16] | None:
+    table = tags.get(LINEARISATION)
+    return None if table is None else np.asarray(table, np.uint16)
 
 
 def _black(tags: _Tags, path: Path) -> tuple[float, float, float, float]:
@@ -163,7 +228,11 @@ def _colour_matrix(
 
 
 def _gain(noise: Sequence[float] | None, range_dn: float) -> float | None:
-    """NoiseProfile: variance = S x + O of the signal scaled to black 0, white 1; so gain = S (white - black)."""
+    """NoiseProfile: variance = S x + O of the signal scaled to black 0, white 1; so gain = S (white - black).
+
+    Where black differs by site, the scale is that of the largest (DNG specification, chapter 5: "the maximum
+    black level").
+    """
     if noise is None or len(noise) < 2:
         return None
     slopes = noise[::2]

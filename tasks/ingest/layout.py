@@ -1,24 +1,27 @@
-"""Writes decoded sources into a raw store, laid out as docs/data-model.md says."""
+"""Lays out a raw store as docs/data-model.md says, and writes crops, frames and labels into it."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tasks import store
 from tasks.contracts import DATA_MODEL_VERSION, Calibration
-from tasks.ingest import labels, mosaic, slide, tissue
+from tasks.ingest import labels, mosaic, receipts, statistics
 from tasks.ingest.manifest import Entry
 from tasks.ingest.params import IngestParams, Kind
+from tasks.ingest.sniff import format_of
+from tasks.ingest.sources import Seen
 from tasks.ingest.tiles import Read, Window, fractions, grid
 
 CROPS_A_SHARD = 64
-LABEL_CHUNK_PX = MOSAIC_CHUNK_PX = 512
-SLIDE_CHUNK_PX = 256
+MOSAIC_CHUNK_PX = 512
+CHUNK_PX = 256
 SHARD_PX = 2048
 ANNOTATION, TISSUE = "annotation", "tissue"
+FORMATS = {"dng": "DNG", "camera raw": "camera raw", "tiff": "16-bit Bayer TIFF"}
 Facts = dict[str, Any]
 
 
@@ -38,6 +41,25 @@ def write_crops(content: Path, first: int, crops: Sequence[mosaic.Mosaic]) -> li
     return [store.write(content / "mosaic", window, data)]
 
 
+def told_of(path: Path, frame: mosaic.Mosaic) -> Facts:
+    """What a receipt says of the mosaic decoded from `path`."""
+    return {
+        "format": FORMATS[format_of(path)],
+        "decoder": frame.decoder,
+        "metadata": dict(frame.metadata),
+        "dropped": list(frame.dropped),
+        "statistics": statistics.plain({"0": statistics.of(frame.pixels, None)}),
+        "axes": "yx",
+        "shape": list(frame.pixels.shape),
+        "dtype": "uint16",
+    }
+
+
+def crop_facts(path: Path, crop: mosaic.Mosaic) -> Facts:
+    """The same of a crop, with the digest of its pixels."""
+    return {**told_of(path, crop), "digest": receipts.crop_digest(crop.pixels)}
+
+
 def write_frame(
     folder: Path,
     content: Path,
@@ -45,137 +67,129 @@ def write_frame(
     calibration: Calibration | None,
     classes: tuple[str, ...],
     params: IngestParams,
-) -> Facts:
-    """Decode one frame with its labels and write it; returns the facts of its tiles. Raises `BadFile`."""
-    frame = mosaic.decode(folder / entry.file, calibration, params.most_frame_pixels)
-    height, width = frame.pixels.shape
-    tiles = _tiles(height, width, params)
-    known = {"calibration": frame.calibration.model_dump(mode="json"), "source": entry.file}
+) -> tuple[list[Path], Facts]:
+    """Decode one frame with its labels and write it: its files, and the facts of it. Raises `BadFile`.
+
+    Shards that an interrupted run has finished are kept.
+    """
+    frame = mosaic.decode(folder / entry.file, calibration, params)
+    shape = plane(frame.pixels.shape)
+    known = {
+        "calibration": frame.calibration.model_dump(mode="json"),
+        "source": entry.file,
+        "metadata": dict(frame.metadata),
+    }
     image = store.Image(
-        "yx", (height, width), "uint16", None, 1, MOSAIC_CHUNK_PX, SHARD_PX, channel_max=65535.0, attributes=known
+        "yx", shape, "uint16", None, 1, MOSAIC_CHUNK_PX, SHARD_PX, channel_max=65535.0, attributes=known
     )
     here = content / "frames" / entry.id
     with ExitStack() as stack:
-        read = _annotation(stack, folder, entry, (height, width), classes, params)
+        read = annotation_reader(stack, folder, entry, shape, classes, params)
+        forget_metadata(here)
         store.create_image(here, image)
-        store.write_image(here, lambda window: frame.pixels[window])
-        return {"tiles": _facts(tiles, _write_annotation(here, (height, width), None, 1, read), None, classes)}
+        create_label_images(here, image, [ANNOTATION] if read else [])
+        files = store.write_image(here, lambda window: frame.pixels[window])
+        if read:
+            files += store.write_image(here / "labels" / ANNOTATION, lambda window: read(window[0], window[1]))
+        tiles = tile_facts(tiles_of(shape, params), stored_labels(here) if read else None, None, classes)
+        return [*files, *here.rglob("zarr.json")], {**told_of(folder / entry.file, frame), "tiles": tiles}
 
 
-def write_slide(folder: Path, content: Path, entry: Entry, classes: tuple[str, ...], params: IngestParams) -> Facts:
-    """Write one slide's pyramid, labels, tissue and pictures beside it; returns its facts. Raises `BadFile`."""
-    here = content / "slides" / entry.id
-    with ExitStack() as stack:
-        source = stack.enter_context(slide.opened(folder / entry.file, params))
-        shape = (source.height, source.width)
-        read = _annotation(stack, folder, entry, shape, classes, params)
-        levels = store.pyramid_levels(*shape, params.smallest_level_px)
-        _write_pyramid(here, entry, source, levels)
-        _write_associated(here, source)
-        size = source.pixel_size_um
-        annotation = _write_annotation(here, shape, size, levels, read, with_tissue=True)
-        covered = _write_tissue(here, shape, size, levels, params)
-        facts = _facts(_tiles(*shape, params), annotation, covered, classes)
-    return {"tiles": facts, "pixel_size_um": size, "height_px": shape[0], "width_px": shape[1]}
+def forget_metadata(here: Path) -> None:
+    """Remove what lays out the image at `here`, so that it can be laid out anew around finished shards."""
+    for file in sorted(here.rglob("zarr.json")):
+        file.unlink()
 
 
-def _write_pyramid(here: Path, entry: Entry, source: slide.Slide, levels: int) -> None:
-    image = store.Image(
-        axes="cyx",
-        shape=(3, source.height, source.width),
-        dtype="uint8",
-        pixel_size_um=source.pixel_size_um,
-        levels=levels,
-        chunk_px=SLIDE_CHUNK_PX,
+def image_of(entry: Entry, seen: Seen, smallest_level_px: int) -> store.Image:
+    """How a slide or microscopy image is stored: a pyramid in y and x, all of a slide's colours in one chunk."""
+    height, width = plane(seen.shape)
+    known = {"source": entry.file, "pixel_size_um": seen.pixel_size_um, "metadata": dict(seen.told["metadata"])}
+    return store.Image(
+        axes=seen.axes,
+        shape=seen.shape,
+        dtype=seen.dtype,
+        pixel_size_um=seen.pixel_size_um,
+        levels=store.pyramid_levels(height, width, smallest_level_px),
+        chunk_px=CHUNK_PX,
         shard_px=SHARD_PX,
-        channels=store.RGB,
-        attributes={
-            "source": entry.file,
-            "pixel_size_um": source.pixel_size_um,
-            "associated": sorted(source.associated),
-        },
+        channels=seen.channels,
+        channel_max={"uint8": 255.0, "uint16": 65535.0}.get(seen.dtype, 1.0),
+        attributes=known,
+        z_um=seen.z_um,
+        t_s=seen.t_s,
+        chunk_shape_px=seen.jpeg_tile_px,
+        level0_codec="jpeg" if seen.jpeg_tile_px else "default",
+        planes_together=seen.rgb,
     )
-    store.create_image(here, image)
-    store.write_image(here, lambda window: source.read(window[1], window[2]))
 
 
-def _write_associated(here: Path, source: slide.Slide) -> None:
-    if source.associated:
-        store.create_group(here / "associated", {})
-    for name in sorted(source.associated):
-        picture = source.picture(name)
-        path = here / "associated" / name
-        chunks, shards = (3, SLIDE_CHUNK_PX, SLIDE_CHUNK_PX), (3, SHARD_PX, SHARD_PX)
-        array = store.create_array(path, picture.shape, "uint8", chunks, shards, ("c", "y", "x"))
-        for window in store.windows(array):
-            store.write(path, window, picture[window])
+def create_label_images(here: Path, image: store.Image, names: Sequence[str]) -> None:
+    """Lay out label images over the plane of `image` at `here`, in chunks like its own."""
+    if names:
+        label = store.Image(
+            axes="yx",
+            shape=plane(image.shape),
+            dtype="uint8",
+            pixel_size_um=image.pixel_size_um,
+            levels=image.levels,
+            chunk_px=image.chunk_px,
+            shard_px=image.shard_px,
+            label=True,
+            chunk_shape_px=image.chunk_shape_px,
+        )
+        store.create_labels(here, dict.fromkeys(names, label))
 
 
-def _annotation(
+def annotation_reader(
     stack: ExitStack, folder: Path, entry: Entry, shape: tuple[int, int], classes: tuple[str, ...], params: IngestParams
 ) -> Read | None:
-    """A reader of the entry's label image, open as long as `stack`; None where it has none."""
+    """A reader of the entry's label image, open as long as `stack`; None where it has none. Raises `BadFile`."""
     if not entry.mask:
         return None
     return stack.enter_context(labels.opened(folder / entry.mask, shape, classes, params))
 
 
-def _label_image(shape: tuple[int, int], pixel_size_um: float | None, levels: int) -> store.Image:
-    return store.Image("yx", shape, "uint8", pixel_size_um, levels, LABEL_CHUNK_PX, SHARD_PX, label=True)
-
-
-def _write_annotation(
-    here: Path,
-    shape: tuple[int, int],
-    pixel_size_um: float | None,
-    levels: int,
-    read: Read | None,
-    with_tissue: bool = False,
-) -> Read | None:
-    """Lay out the labels of the image at `here` and fill the annotation; returns a reader of what is stored."""
-    names = [name for name, there in ((ANNOTATION, read is not None), (TISSUE, with_tissue)) if there]
-    if names:
-        store.create_labels(here, dict.fromkeys(names, _label_image(shape, pixel_size_um, levels)))
-    if read is None:
-        return None
-    path = here / "labels" / ANNOTATION
-    store.write_image(path, lambda window: read(window[0], window[1]))
-    return _reader(path)
-
-
-def _write_tissue(here: Path, shape: tuple[int, int], pixel_size_um: float, levels: int, params: IngestParams) -> Read:
-    """Find tissue on a small level, enlarge it by nearest pixel, and fill the label image `tissue`."""
-    level = next((k for k in range(levels) if max(shape) <= params.tissue.longest_side_px * 2**k), levels - 1)
-    small = tissue.tissue(np.asarray(store.open_array(here / str(level))[...]), params.tissue).astype(np.uint8)
-
-    def enlarged(window: store.Window) -> store.Array:
-        rows, columns = (np.arange(w.start, w.stop) >> level for w in window)
-        values: store.Array = small[np.ix_(rows, columns)]
-        return values
-
-    store.write_image(here / "labels" / TISSUE, enlarged)
-    return _reader(here / "labels" / TISSUE)
-
-
-def _reader(path: Path) -> Read:
-    array = store.open_array(path / "0")
+def stored_labels(here: Path) -> Read:
+    """A reader of the annotation that is stored with the image at `here`."""
+    array = store.open_array(here / "labels" / ANNOTATION / "0")
     return lambda rows, columns: np.asarray(array[rows, columns], np.uint8)
 
 
-def _tiles(height: int, width: int, params: IngestParams) -> list[tuple[int, Window]]:
-    """(side asked for, window) of every tile."""
-    return [(s, w) for s in params.tile_sides_px for w in grid(height, width, s, params.tile_overlap_px)]
+def plane(shape: Sequence[int]) -> tuple[int, int]:
+    """(y, x) of an image."""
+    return shape[-2], shape[-1]
 
 
-def _facts(
+def tiles_of(shape: tuple[int, int], params: IngestParams) -> list[tuple[int, Window]]:
+    """(side asked for, window) of every tile of a plane of `shape`."""
+    return [(s, w) for s in params.tile_sides_px for w in grid(*shape, s, params.tile_overlap_px)]
+
+
+class TileFacts(NamedTuple):
+    """A tile: the side that was asked for, its window, the share of it that is tissue, and that of each class."""
+
+    side: int
+    window: Window
+    tissue: float
+    fractions: tuple[float, ...]
+
+    @staticmethod
+    def from_plain(numbers: Sequence[float]) -> "TileFacts":
+        """From what `tile_facts` gives of a tile."""
+        side, y, x, height, width = (int(n) for n in numbers[:5])
+        return TileFacts(side, (y, x, height, width), float(numbers[5]), tuple(numbers[6:]))
+
+
+def tile_facts(
     tiles: Sequence[tuple[int, Window]], annotation: Read | None, covered: Read | None, classes: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Side, window, share of each class and of tissue of every tile."""
+) -> list[list[float]]:
+    """Of every tile: side, y, x, height, width, share of tissue, share of each class."""
     windows = [window for _, window in tiles]
     shares = fractions(windows, annotation, len(classes))[:, 1:] if annotation else np.zeros((len(tiles), len(classes)))
     inside = fractions(windows, covered, 1)[:, 1] if covered else np.ones(len(tiles))
     return [
-        {"side": side, "window": list(window), "fractions": share.tolist(), "tissue": float(part)}
+        [side, *window, float(part), *share.tolist()]
         for (side, window), share, part in zip(tiles, shares, inside, strict=True)
     ]
 

@@ -19,6 +19,8 @@ from tasks.ingest.bad import BadFile
 COLUMNS = ("file", "id", "group", "label", "mask", "intensity")
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ANNOTATIONS = (".geojson", ".json", ".png")
+MOST_MANIFEST_BYTES = 50_000_000
+"""Some 500,000 lines."""
 LEAVE_OUT = "mend the manifest or leave the line out"
 
 
@@ -54,19 +56,32 @@ def read_manifest(folder: Path) -> tuple[list[Entry], list[BadFile]]:
 def _rows(path: Path) -> list[dict[str, str]]:
     header = ",".join(COLUMNS)
     try:
+        _check_size(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             names = tuple(reader.fieldnames or ())
-            rows = list(reader)
+            if set(names) != set(COLUMNS) or len(names) != len(COLUMNS):
+                raise InputError(fault(path, f"columns {','.join(names)}", header, "mend the first line"))
+            rows = [{name: row[name] or "" for name in COLUMNS} for row in reader]
     except FileNotFoundError:
-        raise InputError(fault(path, "not there", f"a manifest with the columns {header}", "write one")) from None
+        remedy = "write one, name the files themselves, or say --kind of a published dataset"
+        raise InputError(fault(path, "not there", f"a manifest with the columns {header}", remedy)) from None
+    except OSError as error:
+        wrong = os.strerror(error.errno or 0).lower()
+        raise InputError(fault(path, wrong, f"a manifest with the columns {header}", "mend the permissions")) from None
     except (csv.Error, UnicodeDecodeError):
         raise InputError(fault(path, "not a CSV file in UTF-8", f"the columns {header}", "save it again")) from None
-    if set(names) != set(COLUMNS) or len(names) != len(COLUMNS):
-        raise InputError(fault(path, f"columns {','.join(names)}", header, "mend the first line"))
     if not rows:
         raise InputError(fault(path, "no lines", "one a source file", "list the files"))
-    return [{name: row[name] or "" for name in COLUMNS} for row in rows]
+    return rows
+
+
+def _check_size(path: Path) -> None:
+    """Raise `InputError` where the file is too large to be read whole: asked before memory is taken."""
+    size = path.stat().st_size
+    if size > MOST_MANIFEST_BYTES:
+        remedy = "split the dataset in parts"
+        raise InputError(fault(path, f"{size} bytes", f"at most {MOST_MANIFEST_BYTES} of a manifest", remedy))
 
 
 def _entry(folder: Path, path: Path, number: int, row: Mapping[str, str], twice: Iterable[str]) -> Entry:
@@ -100,11 +115,23 @@ def inside(folder: Path, manifest: Path, number: int, name: str) -> Path:
     pure = PurePosixPath(name)
     path = folder / name
     escapes = pure.is_absolute() or ".." in pure.parts or "\\" in name or "\x00" in name
-    if escapes or not path.resolve().is_relative_to(folder.resolve()):
+    if escapes or leaves(folder, path):
         raise BadFile(manifest, f"line {number}: {name!r} leaves the folder", "a path inside it", LEAVE_OUT)
-    if not name or not path.is_file():
+    if not name or not _is_file(path):
         raise BadFile(manifest, f"line {number}: {name!r} is not there", "an existing file", LEAVE_OUT)
     return path
+
+
+def leaves(folder: Path, path: Path) -> bool:
+    """Whether `path`, its links followed, lies outside `folder`."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, a folder that may not be entered
+        return False
 
 
 def entries_from_files(files: Sequence[Path]) -> tuple[Path, list[Entry], list[BadFile]]:
@@ -114,31 +141,39 @@ def entries_from_files(files: Sequence[Path]) -> tuple[Path, list[Entry], list[B
     """
     if not files:
         raise InputError(fault("ingest", "no files", "at least one picture", "name them"))
-    absolute = sorted({f.parent.resolve() / f.name for f in files})
+    absolute = sorted({Path(os.path.realpath(f.parent)) / f.name for f in files})
     folder = Path(os.path.commonpath([f.parent for f in absolute]))
-    notes = {f.stem: f for f in absolute if f.suffix.lower() in ANNOTATIONS}
     pictures = [f for f in absolute if f.suffix.lower() not in ANNOTATIONS]
-    stems = Counter(_safe(f.stem) for f in pictures)
+    notes: dict[str, list[Path]] = {}
+    for f in absolute:
+        if f.suffix.lower() in ANNOTATIONS:
+            notes.setdefault(f.stem, []).append(f)
+    ids = Counter(safe_id(f.stem) for f in pictures)
     bad = [
         BadFile(f, "no picture with this name", f"a picture named {stem}.*", "name the picture too")
-        for stem, f in notes.items()
-        if stem not in {p.stem for p in pictures}
+        for stem in sorted(set(notes) - {p.stem for p in pictures})
+        for f in notes[stem]
     ]
-    bad += [
-        BadFile(f, f"another file is named {f.stem} too", "different names", "rename one of them")
-        for f in pictures
-        if stems[_safe(f.stem)] > 1
-    ]
-    entries = [_plain(f, notes.get(f.stem), folder) for f in pictures if stems[_safe(f.stem)] == 1]
+    entries = []
+    for f in pictures:
+        masks = notes.get(f.stem, [])
+        if ids[safe_id(f.stem)] > 1:
+            bad.append(BadFile(f, f"another file is named {f.stem} too", "different names", "rename one of them"))
+        elif len(masks) > 1:
+            wrong = f"{len(masks)} annotations: {', '.join(m.name for m in masks)}"
+            bad.append(BadFile(f, wrong, "at most one", "leave the others out"))
+        else:
+            entries.append(_plain(f, masks[0] if masks else None, folder))
     return folder, sorted(entries, key=lambda e: e.id), bad
 
 
 def _plain(path: Path, mask: Path | None, folder: Path) -> Entry:
-    name = _safe(path.stem)
+    name = safe_id(path.stem)
     annotation = mask.relative_to(folder).as_posix() if mask else ""
     return Entry(path.relative_to(folder).as_posix(), name, name, "", annotation, 1.0)
 
 
-def _safe(stem: str) -> str:
+def safe_id(stem: str) -> str:
+    """`stem` as an id: what is not a letter, digit, dot, dash or underscore becomes an underscore."""
     text = re.sub(r"[^A-Za-z0-9._-]", "_", stem)[:100]
     return text if SAFE_ID.fullmatch(text) else f"x{text}"[:100]

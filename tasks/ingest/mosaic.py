@@ -1,21 +1,31 @@
 """A raw frame or crop: the mosaic as it was, with its calibration, from whichever format holds it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts import Calibration
 from tasks.ingest.bad import BadFile
+from tasks.ingest.params import IngestParams
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """`pixels` uint16 (y, x) in DN, untouched, and what is needed to develop them."""
+    """`pixels` uint16 (y, x) in DN, untouched, and what is needed to develop them.
+
+    `metadata` is what is kept of the file's tags, as JSON; `dropped` are names of those that the policy left out.
+    The orientation stands in the metadata and is never applied.
+    """
 
     pixels: NDArray[np.uint16]
     calibration: Calibration
+    metadata: Mapping[str, Any]
+    dropped: tuple[str, ...]
+    decoder: str
 
 
 def checked(path: Path, mosaic: Mosaic) -> Mosaic:
@@ -28,7 +38,7 @@ def checked(path: Path, mosaic: Mosaic) -> Mosaic:
     return mosaic
 
 
-def decode(path: Path, calibration: Calibration | None, most_pixels: int) -> Mosaic:
+def decode(path: Path, calibration: Calibration | None, params: IngestParams) -> Mosaic:
     """Decode the DNG, camera raw file or 16-bit Bayer TIFF at `path`.
 
     A `calibration` that stands beside the file wins over what a DNG says; its pattern must agree. A TIFF
@@ -39,7 +49,7 @@ def decode(path: Path, calibration: Calibration | None, most_pixels: int) -> Mos
 
     form = format_of(path)
     if form in ("dng", "camera raw"):
-        return checked(path, camera_raw.decode(path, form == "dng", calibration, most_pixels))
+        return checked(path, camera_raw.decode(path, form == "dng", calibration, params))
     if form == "tiff":
-        return checked(path, bayer_tiff.decode(path, calibration, most_pixels))
+        return checked(path, bayer_tiff.decode(path, calibration, params))
     raise BadFile(path, f"a {form} file", "DNG, camera raw or 16-bit Bayer TIFF", "leave it out or name it as a mask")

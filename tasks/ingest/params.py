@@ -1,6 +1,6 @@
 """Params of the stage `ingest`: one model for every dataset."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,12 @@ from tasks.params import Params
 Kind = Literal["crops", "frames", "slides", "images"]
 Published = Literal["raw-microscopy", "raw-drone"]
 """Layouts of published datasets, read by name: see tasks/ingest/published.py."""
+STORE_KIND: dict[str, Kind] = {
+    **{kind: kind for kind in get_args(Kind)},
+    "raw-microscopy": "crops",
+    "raw-drone": "frames",
+}
+"""The kind of store that files of a kind become."""
 Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -5,23 +5,19 @@ are half-open: polygons that share an edge share no pixel and leave none between
 exactly the pixels that it would hold in the whole picture.
 """
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.ingest.bad import BadFile
-
-AGAIN = "export the annotation again"
-MOST_BYTES = 512 * 2**20
+MOST_CROSSINGS = 2_000_000
+"""Crossings of edges and rows that are drawn at once: memory does not grow with a zigzag."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Polygon:
     """`edges` float64 (n, 4): x0, y0, x1, y1 of all rings; `name` is the source's class name."""
 
@@ -29,39 +25,33 @@ class Polygon:
     edges: NDArray[np.float64]
 
 
-def read_polygons(path: Path) -> list[Polygon]:
-    """The polygons of the GeoJSON file at `path`, in its order. Raises `BadFile`."""
-    if path.stat().st_size > MOST_BYTES:
-        raise BadFile(path, f"{path.stat().st_size} bytes", f"at most {MOST_BYTES}", "split or simplify it")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise BadFile(path, "not GeoJSON", "a FeatureCollection of polygons", AGAIN) from None
-    features = document.get("features") if isinstance(document, dict) else document
-    if not isinstance(features, list):
-        raise BadFile(path, "no features", "a FeatureCollection of polygons", AGAIN)
-    return [polygon for i, feature in enumerate(features) for polygon in _feature(path, i, feature)]
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """Polygons with their class indices, and their boxes float64 (n, 4): left, top, right, bottom."""
+
+    shapes: Sequence[tuple[int, Polygon]]
+    boxes: NDArray[np.float64]
+
+    def touching(self, rows: slice, columns: slice) -> Iterator[tuple[int, Polygon]]:
+        """Those whose box meets the window, in their order."""
+        left, top, right, bottom = self.boxes.T
+        meet = (right > columns.start) & (left < columns.stop) & (bottom > rows.start) & (top < rows.stop)
+        return (self.shapes[i] for i in np.flatnonzero(meet).tolist())
+
+    def paint(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """Class indices in a window: uint8 (y, x); a later polygon covers an earlier one."""
+        return paint(list(self.touching(rows, columns)), rows, columns)
 
 
-def _feature(path: Path, i: int, feature: Any) -> list[Polygon]:
-    try:
-        geometry, properties = feature["geometry"], feature["properties"]
-        named = properties.get("classification") or {"name": properties.get("label")}
-        name, kind = named["name"], geometry["type"]
-        parts = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}[kind]
-        if not isinstance(name, str) or not name:
-            raise BadFile(path, f"feature {i} has no class name", "properties.classification.name or .label", AGAIN)
-        return [Polygon(name, np.concatenate([_ring(ring) for ring in rings])) for rings in parts]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadFile(path, f"feature {i} is not a polygon", "Polygon or MultiPolygon with a class", AGAIN) from None
-
-
-def _ring(ring: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Edges of a ring, closed if the file leaves it open."""
-    points = np.asarray([point[:2] for point in ring], np.float64)
-    if len(points) < 3 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError("not a ring")
-    return np.concatenate([points, np.roll(points, -1, axis=0)], axis=1)
+def painting(shapes: Sequence[tuple[int, Polygon]]) -> Painting:
+    """`shapes` with the boxes that tell at once which of them a window needs."""
+    boxes = np.empty((len(shapes), 4))
+    if shapes:
+        edges = np.concatenate([polygon.edges[:, :2] for _, polygon in shapes])
+        starts = np.cumsum([0, *(len(polygon.edges) for _, polygon in shapes[:-1])])
+        boxes[:, :2] = np.minimum.reduceat(edges, starts, axis=0)
+        boxes[:, 2:] = np.maximum.reduceat(edges, starts, axis=0)
+    return Painting(shapes, boxes)
 
 
 def draw(polygon: Polygon, rows: slice, columns: slice) -> NDArray[np.bool_]:
@@ -71,18 +61,33 @@ def draw(polygon: Polygon, rows: slice, columns: slice) -> NDArray[np.bool_]:
     """
     height, width = rows.stop - rows.start, columns.stop - columns.start
     flips = np.zeros((height, width + 1), np.int32)
-    x0, y0, x1, y1 = polygon.edges.T
-    low, high = np.minimum(y0, y1), np.maximum(y0, y1)
-    first = np.clip(np.ceil(low - 0.5), rows.start, rows.stop).astype(np.int64)
-    last = np.clip(np.ceil(high - 0.5), rows.start, rows.stop).astype(np.int64)
-    count = np.maximum(last - first, 0)
+    y0, y1 = polygon.edges[:, 1], polygon.edges[:, 3]
+    first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), rows.start, rows.stop).astype(np.int64)
+    last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), rows.start, rows.stop).astype(np.int64)
+    crossed = np.flatnonzero(last > first)
+    most = max(1, MOST_CROSSINGS // max(1, height))
+    for start in range(0, len(crossed), most):
+        part = crossed[start : start + most]
+        _flip(flips, polygon.edges[part], first[part], last[part] - first[part], rows, columns)
+    return np.asarray(np.cumsum(flips, axis=1)[:, :-1] % 2 == 1)
+
+
+def _flip(
+    flips: NDArray[np.int32],
+    edges: NDArray[np.float64],
+    first: NDArray[np.int64],
+    count: NDArray[np.int64],
+    rows: slice,
+    columns: slice,
+) -> None:
+    """Count the crossings of `edges` with `count` rows each from `first` on."""
+    x0, y0, x1, y1 = edges.T
     edge = np.repeat(np.arange(len(count)), count)
     row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[edge]
     slope = (x1[edge] - x0[edge]) / (y1[edge] - y0[edge])
     crossing = x0[edge] + (row + 0.5 - y0[edge]) * slope
     column = np.clip(np.ceil(crossing - 0.5), columns.start, columns.stop).astype(np.int64) - columns.start
     np.add.at(flips, (row - rows.start, column), 1)
-    return np.asarray(np.cumsum(flips, axis=1)[:, :-1] % 2 == 1)
 
 
 def touches(polygon: Polygon, rows: slice, columns: slice) -> bool:
@@ -109,3 +114,10 @@ def _box(polygon: Polygon, rows: slice, columns: slice) -> tuple[slice, slice]:
     top, bottom = max(rows.start, math.floor(y.min())), min(rows.stop, math.ceil(y.max()))
     left, right = max(columns.start, math.floor(x.min())), min(columns.stop, math.ceil(x.max()))
     return slice(top, bottom), slice(left, right)
+
+
+def read_polygons(path: Path, most_bytes: int = 512 * 2**20) -> tuple[Polygon, ...]:
+    """See `tasks.ingest.geojson.read_polygons`."""
+    from tasks.ingest import geojson
+
+    return geojson.read_polygons(path, most_bytes)

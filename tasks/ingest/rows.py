@@ -1,43 +1,73 @@
-"""The rows of tiles.parquet: from the entries and what was found in them."""
+"""The rows of tiles.parquet: from the entries and what was found in them.
 
-from collections.abc import Mapping, Sequence
+A large slide has tens of thousands of tiles: what is known of one is a short list of numbers, and rows are made
+one at a time, or a slide's tiles would take more memory than its pixels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tasks.ingest import layout, splits
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.ingest import layout, splits, tiles
+from tasks.ingest.layout import Facts, TileFacts
 from tasks.ingest.manifest import Entry
 from tasks.ingest.params import IngestParams
 from tasks.ingest.sources import Sources
-from tasks.ingest.tiles import tile_label
 
 Row = dict[str, Any]
-UNSPLIT: Row = {"split": "", "fold": 0}
 
 
-def rows_of(
-    sources: Sources, entries: Sequence[Entry], facts: Mapping[str, Mapping[str, Any]], params: IngestParams
-) -> list[Row]:
-    """One row a tile, with its split; `facts` are those of `layout.write_frame` and `write_slide`, by item."""
-    if sources.kind == "crops":
-        rows = [_crop(sources, index, entry) for index, entry in enumerate(entries)]
-    else:
-        rows = [
-            _tile(sources, entry, tile, params)
-            for entry in entries
-            for tile in facts[entry.id]["tiles"]
-            if _stays(sources, tile, params)
-        ]
+def table_of(sources: Sources, entries: Sequence[Entry], facts: Mapping[str, Facts], params: IngestParams) -> pa.Table:
+    """One row a tile, with its split; `facts` are those of frames and of closed pictures, by item.
+
+    Raises `InputError` where two tiles have one id.
+    """
     groups: dict[str, list[str]] = {entry.group: [] for entry in entries}
-    for row in rows:
-        groups[row["group"]].append(row["label"])
+    for entry, tile in _tiles(sources, entries, facts, params):
+        groups[entry.group].append(_label(sources, entry, tile, params))
     places = splits.split(groups, params)
-    return [{**row, "split": places[row["group"]][0], "fold": places[row["group"]][1]} for row in rows]
+    rows = (
+        {**_row(sources, number, entry, tile, params), "split": places[entry.group][0], "fold": places[entry.group][1]}
+        for number, (entry, tile) in enumerate(_tiles(sources, entries, facts, params))
+    )
+    return tiles.table(rows, sources.classes)
+
+
+def _tiles(
+    sources: Sources, entries: Sequence[Entry], facts: Mapping[str, Facts], params: IngestParams
+) -> Iterator[tuple[Entry, TileFacts | None]]:
+    """Every tile with its entry; a crop is one tile, of which nothing else is known."""
+    for entry in entries:
+        if sources.kind == "crops":
+            yield entry, None
+            continue
+        for numbers in facts[entry.id]["tiles"]:
+            tile = TileFacts.from_plain(numbers)
+            if _stays(sources, tile, params):
+                yield entry, tile
+
+
+def _stays(sources: Sources, tile: TileFacts, params: IngestParams) -> bool:
+    """Bare glass without a label is left out of a slide's tiles."""
+    return sources.kind != "slides" or tile.tissue >= params.least_tissue or sum(tile.fractions) > 0
+
+
+def _label(sources: Sources, entry: Entry, tile: TileFacts | None, params: IngestParams) -> str:
+    if tile is None or not entry.mask:
+        return entry.label
+    return tiles.tile_label(tile.fractions, sources.classes, params.least_label)
+
+
+def _row(sources: Sources, number: int, entry: Entry, tile: TileFacts | None, params: IngestParams) -> Row:
+    return _crop(sources, number, entry) if tile is None else _tile(sources, entry, tile, params)
 
 
 def _crop(sources: Sources, index: int, entry: Entry) -> Row:
     height, width = sources.crop_shape
     shares = {f"fraction_{name}": float(name == entry.label) for name in sources.classes}
     return {
-        **UNSPLIT,
         **shares,
         "tile_id": entry.id,
         "source": entry.file,
@@ -56,18 +86,11 @@ def _crop(sources: Sources, index: int, entry: Entry) -> Row:
     }
 
 
-def _stays(sources: Sources, tile: Mapping[str, Any], params: IngestParams) -> bool:
-    """Bare glass without a label is left out of a slide's tiles."""
-    return sources.kind != "slides" or tile["tissue"] >= params.least_tissue or sum(tile["fractions"]) > 0
-
-
-def _tile(sources: Sources, entry: Entry, tile: Mapping[str, Any], params: IngestParams) -> Row:
-    y, x, height, width = tile["window"]
-    label = tile_label(tile["fractions"], sources.classes, params.least_label) if entry.mask else entry.label
+def _tile(sources: Sources, entry: Entry, tile: TileFacts, params: IngestParams) -> Row:
+    y, x, height, width = tile.window
     return {
-        **UNSPLIT,
-        **{f"fraction_{name}": share for name, share in zip(sources.classes, tile["fractions"], strict=True)},
-        "tile_id": f"{entry.id}_{tile['side']}_{y:06d}_{x:06d}",
+        **{f"fraction_{name}": share for name, share in zip(sources.classes, tile.fractions, strict=True)},
+        "tile_id": f"{entry.id}_{tile.side}_{y:06d}_{x:06d}",
         "source": entry.file,
         "item": entry.id,
         "index": -1,
@@ -75,22 +98,22 @@ def _tile(sources: Sources, entry: Entry, tile: Mapping[str, Any], params: Inges
         "x_px": x,
         "height_px": height,
         "width_px": width,
-        "label": label,
+        "label": _label(sources, entry, tile, params),
         "mask": f"{sources.kind}/{entry.id}/labels/{layout.ANNOTATION}" if entry.mask else "",
         "group": entry.group,
         "intensity": entry.intensity,
-        "coverage": min(1.0, sum(tile["fractions"])),
-        "tissue": tile["tissue"],
+        "coverage": min(1.0, sum(tile.fractions)),
+        "tissue": tile.tissue,
     }
 
 
-def metrics_of(rows: Sequence[Row], entries: Sequence[Entry], rejected: Sequence[str]) -> dict[str, float]:
+def metrics_of(table: pa.Table, entries: Sequence[Entry], rejected: Sequence[str]) -> dict[str, float]:
     """What is worth tracking of an ingest."""
     return {
         "sources": float(len(entries)),
         "rejected": float(len(rejected)),
         "groups": float(len({entry.group for entry in entries})),
-        "tiles": float(len(rows)),
-        "tiles_test": float(sum(row["split"] == "test" for row in rows)),
-        "tiles_labelled": float(sum(row["coverage"] > 0 for row in rows)),
+        "tiles": float(len(table)),
+        "tiles_test": float(pc.sum(pc.equal(table["split"], "test")).as_py() or 0),
+        "tiles_labelled": float(pc.sum(pc.greater(table["coverage"], 0)).as_py() or 0),
     }

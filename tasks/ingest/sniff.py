@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import tifffile
 
 from tasks.errors import InputError, fault
 from tasks.ingest import tiff
-from tasks.ingest.bad import BadFile
+from tasks.ingest.bad import AGAIN, BadFile
 from tasks.ingest.params import Kind
 
 Format = Literal["dng", "camera raw", "tiff", "png", "json"]
@@ -32,7 +33,7 @@ def format_of(path: Path) -> Format:
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
-        raise BadFile(path, "empty", "a picture", tiff.AGAIN)
+        raise BadFile(path, "empty", "a picture", AGAIN)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
@@ -65,16 +66,36 @@ def look(path: Path) -> Look:
     if form in ("dng", "camera raw"):
         return Look("frames", 0, 0)
     if form != "tiff":
-        raise BadFile(path, f"{form} holds no raw pixels", "DNG, 16-bit Bayer TIFF or a slide", "name it as a mask")
-    with tiff.opened(path) as tif:
+        raise BadFile(
+            path, f"{form} holds no raw pixels", "DNG, 16-bit Bayer TIFF, a slide or image", "name it as a mask"
+        )
+    with tiff.opened(path) as tif, tiff.headers(path, "its pages cannot be read"):
         page = tiff.first_page(tif, path)
         size = page.imagelength, page.imagewidth
-        if page.samplesperpixel >= 3 or tif.is_svs or tif.is_ndpi or tif.is_ome:
-            return Look("slides", *size)
-        if page.dtype != np.uint16:
-            wrong = f"{page.dtype} with one channel"
-            raise BadFile(path, wrong, "a 16-bit mosaic or an 8-bit RGB slide", "export the raw numbers as 16 bit")
-        return Look("crops" if max(size) <= CROP_SIDE_PX else "frames", *size)
+        return Look(_kind(tif, page, path), *size)
+
+
+def _kind(tif: tifffile.TiffFile, page: tifffile.TiffPage, path: Path) -> Kind:
+    """RGB of 8 bits is a slide, one page of 16 bits a mosaic, anything more an image of a microscope."""
+    stack = _is_stack(tif)
+    if tif.is_svs or tif.is_ndpi:
+        return "slides"
+    if page.samplesperpixel == 3 and page.dtype == np.uint8 and not (tif.is_imagej or (tif.is_ome and stack)):
+        return "slides"
+    if page.samplesperpixel > 1 or tif.is_ome or tif.is_imagej or stack:
+        return "images"
+    if page.dtype != np.uint16:
+        wrong = f"{page.dtype} with one channel"
+        raise BadFile(path, wrong, "a 16-bit mosaic or an 8-bit RGB slide", "export the raw numbers as 16 bit")
+    return "crops" if max(page.imagelength, page.imagewidth) <= CROP_SIDE_PX else "frames"
+
+
+def _is_stack(tif: tifffile.TiffFile) -> bool:
+    """Whether a second page stands beside the first, and not a smaller copy of it."""
+    if not tif.pages.is_multipage:
+        return False
+    first, second = tif.pages.first, tif.pages[1].aspage()
+    return (first.imagelength, first.imagewidth) == (second.imagelength, second.imagewidth)
 
 
 def one_kind(looks: Mapping[Path, Look]) -> Kind:
@@ -82,9 +103,11 @@ def one_kind(looks: Mapping[Path, Look]) -> Kind:
     kinds = {seen.kind for seen in looks.values()}
     if kinds == {"crops"} and len({(seen.height, seen.width) for seen in looks.values()}) == 1:
         return "crops"
-    if "slides" not in kinds:
-        return "frames"
-    if kinds != {"slides"}:
-        odd = min(path for path, seen in looks.items() if seen.kind != "slides")
-        raise InputError(fault(odd, "a mosaic among slides", "one kind of file", "ingest them apart"))
-    return "slides"
+    mosaics = kinds <= {"crops", "frames"}
+    if not mosaics and len(kinds) > 1:
+        least = min(kinds, key=("crops", "frames", "slides", "images").index)
+        others = "slides" if "slides" in kinds else "images"
+        odd = min(path for path, seen in looks.items() if seen.kind == least)
+        wrong = "a slide among images" if least == "slides" else f"a mosaic among {others}"
+        raise InputError(fault(odd, wrong, "one kind of file", "ingest them apart"))
+    return "frames" if mosaics else next(iter(kinds))

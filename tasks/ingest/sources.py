@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.contracts import Calibration
 from tasks.errors import LineageError, fault
@@ -16,6 +16,34 @@ from tasks.lineage.recipe import artefact, read_tree, source_file
 from tasks.output import Job
 
 FILE = "sources.json"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the headers of a slide or microscopy image say, and so what its arrays will be like."""
+
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    rgb: bool
+    pixel_size_um: float | None
+    z_um: float | None
+    t_s: float | None
+    channels: tuple[tuple[str, str], ...]
+    jpeg_tile_px: tuple[int, int] | None
+    """Height and width of the JPEG tiles whose bytes are kept; None where pixels are coded anew."""
+    told: Mapping[str, Any]
+    """What goes into the receipt: `format`, `decoder`, `metadata`, `dropped`."""
+
+    @staticmethod
+    def from_plain(known: Mapping[str, Any]) -> "Seen":
+        tile = known["jpeg_tile_px"]
+        lists = {
+            "shape": tuple(known["shape"]),
+            "channels": tuple((name, colour) for name, colour in known["channels"]),
+            "jpeg_tile_px": (tile[0], tile[1]) if tile else None,
+        }
+        return Seen(**{**known, **lists})
 
 
 @dataclass(frozen=True)
@@ -31,8 +59,14 @@ class Sources:
     calibration: Calibration | None
     digests: Mapping[str, str]
     """SHA-256 of each file of the entries."""
+    sizes: Mapping[str, int]
+    """Their bytes."""
     rejected: tuple[str, ...]
     """Lines of what was refused before any work."""
+    seen: Mapping[str, Seen]
+    """By id; empty for crops and frames."""
+    uris: Mapping[str, str]
+    """Where files of the entries were fetched from."""
 
     def save(self, staging: Path) -> None:
         calibration = self.calibration.model_dump(mode="json") if self.calibration else None
@@ -51,8 +85,21 @@ class Sources:
             crop_shape=(height, width),
             calibration=Calibration.model_validate(calibration) if calibration else None,
             digests=known["digests"],
+            sizes=known["sizes"],
             rejected=tuple(known["rejected"]),
+            seen={name: Seen.from_plain(each) for name, each in known["seen"].items()},
+            uris=known["uris"],
         )
+
+    @property
+    def picture_kind(self) -> Literal["slides", "images"]:
+        """The kind, of sources that are pictures; `ValueError` of mosaics."""
+        if self.kind == "slides" or self.kind == "images":
+            return self.kind
+        raise ValueError(f"{self.kind} are not pictures")
+
+    def entry(self, name: str) -> Entry:
+        return next(entry for entry in self.entries if entry.id == name)
 
     def place(self, job: Job) -> Path:
         """The folder of the sources, seen from where this process works."""
@@ -67,10 +114,19 @@ class Sources:
                 raise LineageError(fault(folder / name, f"SHA-256 {found[:16]}", stored[:16], remedy))
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The sources as a recipe names them, and digest and size of each file that will be read, by its name."""
+
+    entries: list[Mapping[str, Any]]
+    digests: dict[str, str]
+    sizes: dict[str, int]
+
+
 def inputs_of(
-    folder: Path, out: Path, entries: Sequence[Entry], named: Sequence[Path]
-) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
-    """Lineage entries of the sources, and the SHA-256 of each file that will be read.
+    folder: Path, out: Path, entries: Sequence[Entry], named: Sequence[Path], uris: Mapping[str, str]
+) -> Inputs:
+    """Lineage entries of the sources.
 
     A folder that rawmill made is one entry, checked against its recipe (`LineageError`); otherwise each file
     is one, and so are the `named` files beside them.
@@ -79,9 +135,11 @@ def inputs_of(
     if (folder / RECIPE).is_file():
         entry = artefact("sources", folder, out)
         tree = read_tree(folder)
-        return [entry], {name: tree[name]["sha256"] for name in names}
-    files = [source_file("source", path, out) for path in (*named, *(folder / name for name in names))]
-    return list(files), {name: sha256_file(folder / name) for name in names}
+        return Inputs([entry], {n: tree[n]["sha256"] for n in names}, {n: tree[n]["bytes"] for n in names})
+    files = [source_file("source", folder / name, out, uris.get(name)) for name in names]
+    digests = {name: file["sha256"] for name, file in zip(names, files, strict=True)}
+    sizes = {name: file["bytes"] for name, file in zip(names, files, strict=True)}
+    return Inputs([*(source_file("source", path, out) for path in named), *files], digests, sizes)
 
 
 def relative_place(folder: Path, out: Path) -> str:

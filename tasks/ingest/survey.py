@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.contracts import Calibration
-from tasks.ingest import mosaic
+from tasks.ingest import labels, mosaic, picture
 from tasks.ingest.bad import BadFile
 from tasks.ingest.classes import label_of
+from tasks.ingest.geojson import read_polygons
 from tasks.ingest.manifest import Entry
-from tasks.ingest.params import IngestParams, Kind
-from tasks.ingest.polygons import read_polygons
+from tasks.ingest.params import STORE_KIND, IngestParams, Kind
 from tasks.ingest.sniff import Look, look, one_kind
+from tasks.ingest.sources import Seen
 
 Shape = tuple[int, int]
 
@@ -23,7 +24,7 @@ Shape = tuple[int, int]
 def kind_of(folder: Path, entries: list[Entry], params: IngestParams, bad: list[BadFile]) -> tuple[Kind, list[Entry]]:
     """The kind of the store, and the entries that can go into it."""
     if params.kind != "auto":
-        return params.kind, entries
+        return STORE_KIND[params.kind], entries
     looks: dict[Path, Look] = {}
     good = []
     for entry in entries:
@@ -35,13 +36,13 @@ def kind_of(folder: Path, entries: list[Entry], params: IngestParams, bad: list[
     return (one_kind(looks) if looks else "frames"), good
 
 
-def names_of(folder: Path, entries: Sequence[Entry]) -> set[str]:
+def names_of(folder: Path, entries: Sequence[Entry], params: IngestParams) -> set[str]:
     """All class names in the labels and polygons; an annotation that cannot be read is met again in `process`."""
     names = {entry.label for entry in entries}
     for entry in entries:
         if entry.mask.lower().endswith("json"):
             try:
-                names |= {polygon.name for polygon in read_polygons(folder / entry.mask)}
+                names |= {polygon.name for polygon in read_polygons(folder / entry.mask, params.most_annotation_bytes)}
             except BadFile:
                 continue
     return names
@@ -90,5 +91,48 @@ def _crop_shape(folder: Path, entry: Entry, calibration: Calibration | None, par
         raise BadFile(path, "a crop with a mask", "a label", "ingest it as a frame: set kind to frames")
     if calibration is None:
         raise BadFile(path, "no calibration", "calibration.json beside the crops or --calibration", "write one")
-    height, width = mosaic.decode(path, calibration, params.most_frame_pixels).pixels.shape
+    height, width = mosaic.decode(path, calibration, params).pixels.shape
     return height, width
+
+
+def pictures_of(
+    folder: Path,
+    entries: Sequence[Entry],
+    kind: picture.Kind,
+    classes: tuple[str, ...],
+    params: IngestParams,
+    bad: list[BadFile],
+) -> tuple[list[Entry], dict[str, Seen]]:
+    """The slides or images whose headers and annotations can be used, and what the headers say."""
+    seen: dict[str, Seen] = {}
+    for entry in entries:
+        try:
+            seen[entry.id] = _seen(folder, entry, kind, classes, params)
+        except BadFile as error:
+            bad.append(error)
+    return [entry for entry in entries if entry.id in seen], seen
+
+
+def _seen(folder: Path, entry: Entry, kind: picture.Kind, classes: tuple[str, ...], params: IngestParams) -> Seen:
+    with picture.opened(folder / entry.file, kind, params) as source:
+        if entry.mask:
+            with labels.opened(folder / entry.mask, source.shape[-2:], classes, params):
+                pass
+        told = {
+            "format": source.form,
+            "decoder": source.decoder,
+            "metadata": dict(source.metadata),
+            "dropped": list(source.dropped),
+        }
+        return Seen(
+            axes=source.axes,
+            shape=source.shape,
+            dtype=source.dtype,
+            rgb=source.rgb,
+            pixel_size_um=source.pixel_size_um,
+            z_um=source.z_um,
+            t_s=source.t_s,
+            channels=source.channels,
+            jpeg_tile_px=source.jpeg_tile_px if params.jpeg == "keep" else None,
+            told=told,
+        )

@@ -1,6 +1,6 @@
 """Tiles: their grid, how much of each class they hold, and the table of a store."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -81,12 +81,20 @@ def tile_label(shares: Sequence[float], classes: Sequence[str], least: float) ->
     return classes[best] if shares[best] > 0 and shares[best] >= least else ""
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> None:
-    """Write tiles.parquet, sorted by `tile_id`. Raises `InputError` where two tiles have one id."""
-    ordered = sorted(rows, key=lambda row: str(row["tile_id"]))
-    for a, b in pairwise(ordered):
-        if a["tile_id"] == b["tile_id"]:
-            raise InputError(fault(path.name, f"two tiles {a['tile_id']}", "unique ids", "rename one of the sources"))
+def table(rows: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> pa.Table:
+    """tiles.parquet, sorted by `tile_id`. Raises `InputError` where two tiles have one id."""
     schema = pa.schema([*COLUMNS, *((f"fraction_{name}", pa.float64()) for name in classes)])
-    table = pa.table({name: [row[name] for row in ordered] for name in schema.names}, schema=schema)
-    pq.write_table(table, path, compression="zstd")
+    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+    for row in rows:
+        for name, column in columns.items():
+            column.append(row[name])
+    made = pa.table(columns, schema=schema).sort_by("tile_id")
+    for a, b in pairwise(made["tile_id"]):
+        if a == b:
+            raise InputError(fault("tiles.parquet", f"two tiles {a}", "unique ids", "rename one of the sources"))
+    return made
+
+
+def write_table(path: Path, made: pa.Table) -> None:
+    """Write tiles.parquet."""
+    pq.write_table(made, path, compression="zstd")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tasks import output, store
 from tasks.contracts import DATA_MODEL_VERSION, FULL_SCALE_DN, Calibration, Record
+from tasks.disk import storage_faults
 from tasks.errors import InputError, ParamsError, fault
 from tasks.isp.chain import Chain, parse_chain
 from tasks.isp.engine import Frame, Mosaic, View, develop, develop_window
@@ -48,7 +49,7 @@ def finish(job: Job) -> Record:
     rows = _rows(_raw(job), _common(job).intensities)
     if job.plan["params"]["kind"] == "crops":
         rows["index"] = np.arange(len(rows), dtype=np.int64)
-    with output.storage_faults(job.out):
+    with storage_faults(job.out):
         rows.to_parquet(job.content / "tiles.parquet", index=False)
     return output.publish(job, metrics={"tiles": float(len(rows)), "items": float(len(job.items))})
 

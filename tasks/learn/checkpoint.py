@@ -16,9 +16,9 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tasks.disk import storage_faults
 from tasks.errors import LineageError, fault
 from tasks.lineage.digest import pretty, sha256_file
-from tasks.output import storage_faults
 
 LATEST = "latest.json"
 

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tasks.output import storage_faults
+from tasks.disk import storage_faults
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#00E5FF", "#FF3D00"
 

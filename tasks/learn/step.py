@@ -15,6 +15,7 @@ from torch import nn
 
 from tasks import output, store
 from tasks.contracts import Record
+from tasks.disk import storage_faults
 from tasks.errors import InputError, LineageError, ParamsError, fault
 from tasks.learn import data, losses, scores, summarise
 from tasks.learn.checkpoint import write_tensors
@@ -123,7 +124,7 @@ def _score(
 ) -> tuple[Path, dict[str, Any]]:
     scored = {role: (parts[role], *scores.tile_counts(model, parts[role], params)) for role in scores.SCORED}
     file = job.content / "predictions" / f"{item}.parquet"
-    with output.storage_faults(file):
+    with storage_faults(file):
         pq.write_table(scores.prediction_table(scored, params), file)
     facts = {
         "confusion": {role: counts.sum(axis=0).tolist() for role, (_, counts, _) in scored.items()},

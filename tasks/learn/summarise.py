@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from tasks import output
 from tasks.contracts import Record
+from tasks.disk import storage_faults
 from tasks.learn import figures, metrics, scores
 from tasks.learn.data import Examples, roles
 from tasks.learn.params import LearnParams
@@ -83,7 +84,7 @@ def document(facts: Facts, params: LearnParams) -> dict[str, Any]:
 def publish(job: Job, params: LearnParams, table: pd.DataFrame, tiles: Examples, facts: Facts) -> Record:
     """Write what stands beside the weights, and publish; `facts` are the receipts' by fold."""
     history, found = _history(facts), document(facts, params)
-    with output.storage_faults(job.out):
+    with storage_faults(job.out):
         _write_history(job.content / "history.csv", history)
         _write_tiles(job.content / "tiles.parquet", facts)
         (job.content / "metrics.json").write_bytes(pretty(found))

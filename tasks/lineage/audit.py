@@ -3,9 +3,9 @@
 For each output it checks, in this order, and raises `LineageError` at the first that does not hold:
 
 1. the recipe's seal, and the tree against the root in the recipe;
-2. no file missing, none too many, the size and the SHA-256 of each;
+2. no file missing, none too many, the size and the SHA-256 of each, the root over the chunks of each shard;
 3. each input: an output of rawmill still has the recipe and root that this one was made from, a source file or
-   a file of an installed package still has its SHA-256;
+   a file of an installed package still has its SHA-256, here or, where it is gone, at the URI it was fetched from;
 4. where a project is given: the params (and code) are those of the project now.
 
 The message says what is stored, what was expected and the command that mends it.
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks.errors import LineageError, fault
-from tasks.lineage.digest import RECIPE, TREE, sha256_file
+from tasks.lineage.digest import RECIPE, TREE, sha256_file, tree_of
 from tasks.lineage.places import outputs_below, relative, resolve
 from tasks.lineage.recipe import check_files, digest_of, mend, read, read_tree
+from tasks.lineage.remote import Unreachable, digest_uri
 from tasks.lineage.stale import Project
 
 Kind = Literal["output", "file", "package"]
@@ -37,6 +38,8 @@ class Node:
     bytes: int
     stage: str = ""
     root: str = ""
+    uri: str = ""
+    """Where a source file was fetched from."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +159,16 @@ def _leaf_name(entry: Mapping[str, Any], found: Path, base: Path) -> str:
 
 
 def check_content(path: Path, recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Tree, names, sizes and the SHA-256 of every file of the output at `path`; returns the tree."""
+    """Tree, names, sizes, the SHA-256 of every file of the output at `path` and the root over the chunks of each
+    shard; returns the tree."""
     tree = read_tree(path)
     check_files(path)
+    found = tree_of(path)
     for name, entry in tree.items():
-        found = sha256_file(path / name)
-        if found != entry["sha256"]:
-            raise LineageError(fault(path / name, f"sha256 {found}", f"sha256 {entry['sha256']}", mend(recipe)))
+        for key, what in (("sha256", "sha256"), ("chunks", "root over its chunks")):
+            present, expected = found[name].get(key, "none"), entry.get(key, "none")
+            if present != expected:
+                raise LineageError(fault(path / name, f"{what} {present}", f"{what} {expected}", mend(recipe)))
     return tree
 
 
@@ -178,12 +184,20 @@ def check_artefact(found: Path, entry: Mapping[str, Any], user: Mapping[str, Any
 
 
 def check_leaf(found: Path, entry: Mapping[str, Any], user: Mapping[str, Any], name: str) -> Node:
-    """The source or package file at `found` is the very one that `entry` of the recipe `user` names."""
+    """The source or package file at `found` is the very one that `entry` of the recipe `user` names.
+
+    A file that is gone but was fetched from a URI is read there.
+    """
     expected = f"sha256 {entry['sha256']}, from which {user['name']} ({user['stage']}) was made"
-    if not found.is_file():
-        raise LineageError(fault(found, "missing", expected, f"put the file back, or {mend(user)}"))
-    digest, size = sha256_file(found), found.stat().st_size
+    remedy, uri = f"put the file back, or {mend(user)}", str(entry.get("uri", ""))
+    where = str(found) if found.is_file() or not uri else uri
+    try:
+        digest, size = digest_uri(uri) if where == uri else (sha256_file(found), found.stat().st_size)
+    except FileNotFoundError:
+        raise LineageError(fault(found, "missing", expected, remedy)) from None
+    except Unreachable as error:
+        wrong = f"missing, and {uri} cannot be read ({error})"
+        raise LineageError(fault(found, wrong, expected, remedy)) from None
     if digest != entry["sha256"] or size != entry.get("bytes", size):
-        wrong = f"sha256 {digest}, {size} bytes"
-        raise LineageError(fault(found, wrong, expected, f"put the file back, or {mend(user)}"))
-    return Node(name, entry["kind"], digest, files=1, bytes=size)
+        raise LineageError(fault(where, f"sha256 {digest}, {size} bytes", expected, remedy))
+    return Node(name, entry["kind"], digest, files=1, bytes=size, uri=uri)

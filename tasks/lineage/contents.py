@@ -18,7 +18,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from tasks import store
+from tasks.lineage.chunks import Coords, places, sharding
 
+STACKS = ("mosaic", "view")
+"""Arrays of crops: a raw store's, a variant's."""
+CONTAINERS = ("frames", "slides", "images")
+"""Folders of pictures that tiles are windows of."""
 Kind = Literal["samples", "model", "tiles", "sources", "other"]
 MARKS: tuple[tuple[str, Kind], ...] = (
     ("samples.parquet", "samples"),
@@ -70,28 +75,58 @@ def files_of_tiles(path: Path, names: Collection[str], rows: pd.DataFrame) -> li
     return sorted(found & set(names))
 
 
-def arrays_of_tile(row: Mapping[str, Any]) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
-    """Arrays that may hold the tile of a row of tiles.parquet, with the window over the last axes or, in a stack,
-    over the first."""
+def chunks_of_tiles(path: Path, names: Collection[str], rows: pd.DataFrame) -> dict[str, list[Coords]]:
+    """`{shard: [its chunks]}` that hold the pixels at full resolution, not the masks, of the tiles in `rows`."""
+    found: dict[str, set[Coords]] = {}
+    for row in rows.to_dict("records"):
+        for array, window in pictures_of_tile({str(k): v for k, v in row.items()}):
+            layout = sharding((path / array / "zarr.json").read_bytes()) if f"{array}/zarr.json" in names else None
+            for shard, chunks in places(layout, _whole(window, layout.shape)).items() if layout else ():
+                found.setdefault(_file_of(array, shard), set()).update(chunks)
+    return {name: sorted(found[name]) for name in sorted(found) if name in names}
+
+
+Side = tuple[int, int]
+
+
+def pictures_of_tile(row: Mapping[str, Any]) -> list[tuple[str, tuple[Side, ...]]]:
+    """Arrays that may hold the pixels of the tile of a row of tiles.parquet, with the window over the last axes or,
+    in a stack, over the first."""
     if not row["item"]:
-        return [(name, ((int(row["index"]), int(row["index"]) + 1),)) for name in ("mosaic", "view")]
+        return [(name, ((int(row["index"]), int(row["index"]) + 1),)) for name in STACKS]
+    return [(f"{container}/{row['item']}/0", _window(row)) for container in CONTAINERS]
+
+
+def arrays_of_tile(row: Mapping[str, Any]) -> list[tuple[str, tuple[Side, ...]]]:
+    """`pictures_of_tile` and the array of its mask."""
+    masks = [(f"{row['mask']}/0", _window(row))] if row["item"] and row["mask"] else []
+    return pictures_of_tile(row) + masks
+
+
+def _window(row: Mapping[str, Any]) -> tuple[Side, ...]:
     y, x = int(row["y_px"]), int(row["x_px"])
-    window = ((y, y + int(row["height_px"])), (x, x + int(row["width_px"])))
-    images = [f"frames/{row['item']}", f"slides/{row['item']}", *([row["mask"]] if row["mask"] else [])]
-    return [(f"{image}/0", window) for image in images]
+    return (y, y + int(row["height_px"])), (x, x + int(row["width_px"]))
 
 
-def shards(path: Path, name: str, window: Sequence[tuple[int, int]]) -> list[str]:
+def _whole(window: Sequence[Side], shape: Sequence[int]) -> list[Side]:
+    """`window` with the other axes of an array of `shape` in full: those after that of a stack, before y and x."""
+    full = [(0, n) for n in shape]
+    return [*window, *full[1:]] if len(window) == 1 else [*full[: len(shape) - len(window)], *window]
+
+
+def _file_of(array: str, shard: Sequence[int]) -> str:
+    return "/".join([array, "c", *map(str, shard)])
+
+
+def shards(path: Path, name: str, window: Sequence[Side]) -> list[str]:
     """Files, relative to the store, of the shards of array `name` at `path` that meet `window`."""
     shape, shard = _layout(path)
-    rest = len(shape) - len(window)
-    whole = [(0, n) for n in shape]
-    full = [*window, *whole[len(window) :]] if len(window) == 1 else [*whole[:rest], *window]
-    ranges = [range(start // s, -(-stop // s)) for (start, stop), s in zip(full, shard, strict=True)]
-    return ["/".join([name, "c", *map(str, index)]) for index in product(*ranges)]
+    sides = zip(_whole(window, shape), shard, strict=True)
+    ranges = [range(start // s, -(-stop // s)) for (start, stop), s in sides]
+    return [_file_of(name, index) for index in product(*ranges)]
 
 
 @functools.lru_cache(maxsize=512)
-def _layout(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _layout(path: Path) -> tuple[Coords, Coords]:
     array = store.open_array(path)
     return tuple(array.shape), tuple(array.shards or array.chunks)

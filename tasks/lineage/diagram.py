@@ -1,6 +1,7 @@
 """Audits and stories as pictures: which boxes and arrows `tasks.lineage.graph` is to draw."""
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
 from tasks.lineage.audit import Audit, Node
 from tasks.lineage.graph import Arrow, Box, svg
@@ -45,7 +46,7 @@ def _single(arrows: Sequence[Arrow]) -> list[Arrow]:
 
 
 def gather(audit: Audit) -> dict[str, str]:
-    """`{path of a node: name of its box}`: nodes of one kind and stage with the same inputs and users share one."""
+    """`{path of a node: name of its box}`: nodes of one kind, stage, host, inputs and users share one."""
     users: dict[str, set[str]] = {node.path: set() for node in audit.nodes}
     used: dict[str, set[str]] = {node.path: set() for node in audit.nodes}
     for edge in audit.edges:
@@ -53,7 +54,7 @@ def gather(audit: Audit) -> dict[str, str]:
         used[edge.user].add(edge.used)
     alike: dict[tuple[str, ...], list[str]] = {}
     for n in audit.nodes:
-        key = (n.kind, n.stage, *sorted(used[n.path]), "|", *sorted(users[n.path]))
+        key = (n.kind, n.stage, _host(n.uri), *sorted(used[n.path]), "|", *sorted(users[n.path]))
         alike.setdefault(key, []).append(n.path)
     small = {p: p for paths in alike.values() if len(paths) < ALIKE for p in paths}
     return {**small, **{p: f"{paths[0]} …" for paths in alike.values() if len(paths) >= ALIKE for p in paths}}
@@ -67,7 +68,8 @@ def _group_box(name: str, nodes: Sequence[Node]) -> Box:
         where = first.path.split(":")[0] if first.kind == "package" else first.path.split("/")[-2]
         title = f"{len(nodes)} {where} {'stores' if first.kind == 'output' else 'files'}"
         return Box(name, title, (_what(first), many), tone(first.stage))
-    return Box(name, _title(first), (f"{_what(first)} · {first.digest[:10]}", many), tone(first.stage))
+    what = _what(first) if first.uri else f"{_what(first)} · {first.digest[:10]}"
+    return Box(name, _title(first), (what, many), tone(first.stage))
 
 
 def _title(node: Node) -> str:
@@ -77,7 +79,14 @@ def _title(node: Node) -> str:
 
 
 def _what(node: Node) -> str:
-    return {"output": node.stage, "file": "source file", "package": node.path.split(":")[0]}[node.kind]
+    place = _host(node.uri) if node.uri else "source file"
+    return {"output": node.stage, "file": place, "package": node.path.split(":")[0]}[node.kind]
+
+
+def _host(uri: str) -> str:
+    """Scheme and host or bucket of a URI."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def tone(stage: str) -> str:
@@ -118,4 +127,5 @@ def _story_box(story: Story, parts: set[str]) -> Box:
 
 def _weights(story: Story) -> str:
     tiles = story.facts.get("distinct_tiles")
-    return f"trained on {tiles} tiles" if tiles else story.kind
+    uri = story.facts.get("uri")
+    return f"trained on {tiles} tiles" if tiles else f"from {_host(uri)}" if uri else story.kind

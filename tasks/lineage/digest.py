@@ -1,15 +1,21 @@
 """Digests: of files, of canonical JSON, and Merkle trees over the files of an output.
 
 The tree is that of RFC 6962 section 2.1: leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || left || right),
-split at the largest power of two below n. An entry is `path NUL sha256`. A proof of one file is the list of
-sibling hashes up to the root, so that one shard or picture can be proved without the others.
+split at the largest power of two below n. An entry is `path NUL value`. A proof of one file is the list of
+sibling hashes up to the root, so that one shard or picture can be proved without the others. The value of a file is
+its SHA-256; that of a shard of a Zarr array is its SHA-256, a space, and the root over the chunks inside it, so that
+one chunk can be proved too (`tasks.lineage.chunk_proof`).
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from tasks.lineage.chunks import ShardDamage, Sharding, digest_shard, shards_among
 
 RECIPE = "recipe.json"
 TREE = "tree.json"
@@ -34,8 +40,8 @@ def pretty(value: Any) -> bytes:
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _leaf(path: str, sha256: str) -> bytes:
-    return hashlib.sha256(b"\x00" + path.encode() + b"\x00" + sha256.encode()).digest()
+def _leaf(path: str, value: str) -> bytes:
+    return hashlib.sha256(b"\x00" + path.encode() + b"\x00" + value.encode()).digest()
 
 
 def _node(left: bytes, right: bytes) -> bytes:
@@ -54,7 +60,7 @@ def _root(leaves: Sequence[bytes]) -> bytes:
 
 
 def merkle_root(entries: Mapping[str, str]) -> str:
-    """The root over `{path: sha256}`, sorted by path; of no entries, SHA-256 of nothing."""
+    """The root over `{path: value}`, sorted by path; of no entries, SHA-256 of nothing."""
     leaves = [_leaf(path, entries[path]) for path in sorted(entries)]
     return _root(leaves).hex() if leaves else sha256_bytes(b"")
 
@@ -77,9 +83,9 @@ def merkle_proof(entries: Mapping[str, str], path: str) -> list[tuple[str, str]]
     return proof[::-1]
 
 
-def proves(path: str, sha256: str, proof: Iterable[tuple[str, str]], root: str) -> bool:
-    """True when `proof` leads from the entry (`path`, `sha256`) to `root`."""
-    node = _leaf(path, sha256)
+def proves(path: str, value: str, proof: Iterable[tuple[str, str]], root: str) -> bool:
+    """True when `proof` leads from the entry (`path`, `value`) to `root`. Raises ValueError where it is not hex."""
+    node = _leaf(path, value)
     for side, sibling in proof:
         other = bytes.fromhex(sibling)
         node = _node(other, node) if side == "left" else _node(node, other)
@@ -95,14 +101,44 @@ def files_below(folder: Path) -> list[str]:
     return sorted(p for p in found if p not in (RECIPE, TREE))
 
 
+HASHERS = 8
+"""Most files that are hashed side by side: hashing lets other threads run, a disk does not serve many more."""
+
+
 def tree_of(folder: Path) -> dict[str, dict[str, Any]]:
-    """`{path: {"sha256", "bytes"}}` of every file below `folder`."""
-    return {
-        name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size}
-        for name in files_below(folder)
-    }
+    """`{path: {"sha256", "bytes"}}` of every file below `folder`, each read once; of a shard also `chunks`, the root
+    over the SHA-256 of the encoded chunks inside it."""
+    names = files_below(folder)
+    layouts = shards_among(folder, names)
+    with ThreadPoolExecutor(min(HASHERS, len(os.sched_getaffinity(0)))) as pool:
+        entries = pool.map(lambda name: entry_of(folder / name, layouts.get(name)), names)
+        return dict(zip(names, entries, strict=True))
+
+
+def entry_of(file: Path, layout: Sharding | None) -> dict[str, Any]:
+    """The entry of `file` in a tree; `layout` is that of its array where it is a shard.
+
+    A shard whose index is damaged has no `chunks`: its leaf is then not the one that was written.
+    """
+    if layout is not None:
+        try:
+            sha256, size, chunks = digest_shard(file, layout)
+            return {"sha256": sha256, "bytes": size, "chunks": merkle_root(chunks)}
+        except ShardDamage:
+            pass
+    return {"sha256": sha256_file(file), "bytes": file.stat().st_size}
+
+
+def leaf_value(entry: Mapping[str, Any]) -> str:
+    """What the leaf of a file with this entry in the tree commits to."""
+    return f"{entry['sha256']} {entry['chunks']}" if "chunks" in entry else str(entry["sha256"])
+
+
+def leaves_of(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """`{path: value}` of what `tree_of` returns: what `merkle_root` and `merkle_proof` take."""
+    return {path: leaf_value(entry) for path, entry in tree.items()}
 
 
 def root_of(tree: Mapping[str, Mapping[str, Any]]) -> str:
     """The Merkle root of what `tree_of` returns."""
-    return merkle_root({path: entry["sha256"] for path, entry in tree.items()})
+    return merkle_root(leaves_of(tree))

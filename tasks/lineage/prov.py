@@ -45,4 +45,5 @@ def prov(audit: Audit) -> dict[str, Any]:
 
 def _entity(node: Node) -> dict[str, Any]:
     facts = {"prov:label": node.path, "rawmill:files": node.files, "rawmill:bytes": node.bytes}
-    return {**facts, "rawmill:root": node.root} if node.root else facts
+    place = {"prov:location": node.uri} if node.uri else {}
+    return facts | ({"rawmill:root": node.root} if node.root else {}) | place

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from tasks.errors import LineageError, fault
 from tasks.lineage.code import code_digests, libraries
 from tasks.lineage.digest import RECIPE, TREE, canonical, files_below, pretty, root_of, sha256_bytes, sha256_file
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def check_plain(path: Path) -> None:
     """
     recipe = read(path)
     for name, entry in read_tree(path).items():
-        if "/c/" in name:
+        if "chunks" in entry:
             continue
         found = sha256_file(path / name)
         if found != entry["sha256"]:
@@ -163,15 +164,23 @@ def artefact(role: str, path: Path, out: Path) -> dict[str, Any]:
     }
 
 
-def source_file(role: str, path: Path, out: Path) -> dict[str, Any]:
-    """Input entry for a file that rawmill did not make."""
-    return {
+def source_file(role: str, path: Path, out: Path, uri: str | None = None) -> dict[str, Any]:
+    """Input entry for a file that rawmill did not make. `uri` says where it was fetched from: it is kept, without
+    a user's name and password, and stands in for the file where that is gone."""
+    entry = {
         "role": role,
         "kind": "file",
         "path": _relative(path, out),
         "sha256": sha256_file(path),
         "bytes": path.stat().st_size,
     }
+    return {**entry, "uri": public(uri)} if uri else entry
+
+
+def public(uri: str) -> str:
+    """`uri` without a user's name and password, which do not belong into a recipe."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def package_file(role: str, package: str, path: Path, name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ narrowed to the parts that went in: a mask to the tiles it was cut from, weights
 tiles to their source files. Every edge on the way is checked as the audit does.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 from tasks.errors import InputError, LineageError, fault
 from tasks.lineage import contents
 from tasks.lineage.audit import check_artefact, check_leaf
-from tasks.lineage.digest import merkle_proof, proves, sha256_file
+from tasks.lineage.chunk_proof import ChunkProof, prove_chunks, read_chunk
+from tasks.lineage.digest import leaf_value, leaves_of, merkle_proof, proves, sha256_file
 from tasks.lineage.places import relative, resolve
 from tasks.lineage.recipe import digest_of, mend, read, read_tree
 
@@ -30,6 +31,13 @@ class Proven:
     sha256: str
     bytes: int
     proof: tuple[tuple[str, str], ...]
+    chunks: str = ""
+    """Root over the chunks of a shard, which its leaf commits to as well."""
+
+    @property
+    def leaf(self) -> str:
+        """The value of the file's leaf: what `digest.proves` takes."""
+        return leaf_value({"sha256": self.sha256} | ({"chunks": self.chunks} if self.chunks else {}))
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Story:
     facts: Mapping[str, Any]
     files: tuple[Proven, ...]
     inputs: tuple["Story", ...]
+    chunks: tuple[ChunkProof, ...] = ()
+    """Where one tile is meant: the chunks of its picture at full resolution that its window touches."""
 
     def document(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -84,6 +94,7 @@ def tell(path: Path, ids: Ids, role: str, base: Path) -> Story:
         facts={"stage_seed": recipe["seed"], **facts},
         files=tuple(prove(path, name, tree, recipe) for name in names),
         inputs=_inputs(path, ids, recipe, base),
+        chunks=prove_tile(path, ids, tree) if ids is not None and len(ids) == 1 else (),
     )
 
 
@@ -119,10 +130,24 @@ def prove(path: Path, name: str, tree: Mapping[str, Mapping[str, Any]], recipe: 
     entry, root = tree[name], recipe["output"]["root"]
     file = path / name
     found = sha256_file(file) if file.is_file() else "missing"
-    proof = tuple(merkle_proof({n: e["sha256"] for n, e in tree.items()}, name))
-    if not proves(name, found, proof, root):
+    proof = tuple(merkle_proof(leaves_of(tree), name))
+    proven = Proven(name, found, int(entry["bytes"]), proof, str(entry.get("chunks", "")))
+    if not proves(name, proven.leaf, proof, root):
         raise LineageError(fault(file, f"sha256 {found}", f"sha256 {entry['sha256']}", mend(recipe)))
-    return Proven(name, found, int(entry["bytes"]), proof)
+    return proven
+
+
+def prove_tile(path: Path, ids: Collection[str], tree: Mapping[str, Mapping[str, Any]]) -> tuple[ChunkProof, ...]:
+    """Proofs of just the chunks that hold the pixels of the tiles `ids` of the store at `path`, each read by range
+    and led to the root. Raises `LineageError` where one is not what the tree says."""
+    if contents.kind_of(path) != "tiles":
+        return ()
+    rows = contents.tiles(path)
+    wanted = contents.chunks_of_tiles(path, tree, rows[rows["tile_id"].isin(ids)])
+    proofs = tuple(proof for name, coords in wanted.items() for proof in prove_chunks(path, name, coords, tree))
+    for proof in proofs:
+        read_chunk(path, proof)
+    return proofs
 
 
 def _inputs(path: Path, ids: Ids, recipe: Mapping[str, Any], base: Path) -> tuple[Story, ...]:
@@ -189,7 +214,8 @@ def _leaf(found: Path, entry: Mapping[str, Any], recipe: Mapping[str, Any], base
     package = entry["kind"] == "package"
     name = f"{entry['package']}:{entry['path']}" if package else relative(found, base)
     node = check_leaf(found, entry, recipe, name)
-    return Story(name, entry["kind"], "", node.digest, "", entry["role"], (), {"bytes": node.bytes}, (), ())
+    facts = {"bytes": node.bytes} | ({"uri": node.uri} if node.uri else {})
+    return Story(name, entry["kind"], "", node.digest, "", entry["role"], (), facts, (), ())
 
 
 def lines(story: Story, depth: int = 0, seen: set[tuple[str, tuple[str, ...]]] | None = None) -> list[str]:
@@ -207,7 +233,14 @@ def lines(story: Story, depth: int = 0, seen: set[tuple[str, tuple[str, ...]]] |
     text += [f"{pad}  | proven {f.path}  {f.sha256[:16]}  {f.bytes} bytes" for f in story.files[:SHOWN]]
     if len(story.files) > SHOWN:
         text.append(f"{pad}  | and {len(story.files) - SHOWN} more files, each proven")
+    if story.chunks:
+        text.append(f"{pad}  | tile proved by {_chunks_text(story.chunks)} to root {story.root[:16]}")
     return text + [line for below in story.inputs for line in lines(below, depth + 1, seen)]
+
+
+def _chunks_text(chunks: Sequence[ChunkProof]) -> str:
+    count = f"{len(chunks)} chunk{'s' if len(chunks) > 1 else ''}"
+    return f"{count} of {sum(chunk.bytes for chunk in chunks)} bytes"
 
 
 SHOWN = 8

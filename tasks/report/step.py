@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tasks import output
 from tasks.contracts import Record
+from tasks.disk import storage_faults
 from tasks.errors import InputError, StoreError, fault
 from tasks.lineage.digest import sha256_file
 from tasks.lineage.recipe import Plan, artefact
@@ -65,7 +66,7 @@ def process(job: Job, item: str) -> None:
     """Make one section: its pictures below `pictures/`, its values in the receipt."""
     section = BUILDERS[item](inputs_of(job))
     files = [job.content / "pictures" / name for name in sorted(section.pictures)]
-    with output.storage_faults(job.out):
+    with storage_faults(job.out):
         for file in files:
             file.write_bytes(section.pictures[file.name])
     output.mark_done(job, item, files, section.values)
@@ -79,7 +80,7 @@ def finish(job: Job) -> Record:
         raise StoreError(fault(job.out, f"section {missing[0]} not made", "all sections", "run it again"))
     sections = {item: document["facts"] for item, document in receipts.items() if document}
     page = render(sections, job.content / "pictures")
-    with output.storage_faults(job.out):
+    with storage_faults(job.out):
         (job.content / INDEX).write_text(page, encoding="utf-8")
         record = output.publish(job, metrics={"page_bytes": float(len(page.encode()))}, figures=[INDEX])
         copy(record.path / INDEX, job.out.parent / INDEX)

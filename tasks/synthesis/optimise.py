@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tasks.disk import storage_faults
 from tasks.errors import StoreError, fault
-from tasks.output import storage_faults
 from tasks.synthesis.params import FitParams
 
 log = logging.getLogger("rawmill")

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from tasks.contracts import Record
+from tasks.contracts import DATA_MODEL_VERSION, Record
 from tasks.errors import InputError, LineageError, fault
 from tasks.learn.determinism import one_thread
 from tasks.lineage.digest import canonical, sha256_bytes
@@ -73,7 +73,10 @@ def _check_pair(models: Path, model: DenoiserModel) -> None:
 def _lay_out(
     content: Path, planned: Mapping[str, tuple[int, ...]], classes: list[str], pixel_size_um: float | None
 ) -> None:
-    create_group(content, {"rawmill": {"version": 1, "kind": "synthetic", "synthetic": True, "classes": classes}})
+    create_group(
+        content,
+        {"rawmill": {"version": DATA_MODEL_VERSION, "kind": "synthetic", "synthetic": True, "classes": classes}},
+    )
     create_group(content / "samples", {})
     for sample_id, (height, width) in sorted(planned.items()):
         levels = pyramid_levels(height, width, SMALLEST_LEVEL_PX)

@@ -187,7 +187,7 @@ def spoiled(folder: Path, case: Case) -> Path:
 
 
 def ingest(folder: Path, out: Path, kind: str) -> None:
-    job = step.prepare(folder, out, makers.PARAMS[kind](), "test")
+    job = step.prepare(folder, out, makers.PARAMS[kind](), "test", "again")
     for item in output.todo(job):
         step.process(job, item)
     output.complain(step.finish(job))

@@ -37,14 +37,14 @@ def write(path, window, data):
     done.append(whole(path, window, data))
     return done[-1]
 store.write = write
-job = step.prepare(folder, out, makers.PARAMS[kind](), "test")
+job = step.prepare(folder, out, makers.PARAMS[kind](), "test", "again")
 for item in output.todo(job):
     step.process(job, item)
 """
 
 
 def run(folder: Path, out: Path, kind: str) -> Record:
-    job = step.prepare(folder, out, makers.PARAMS[kind](), "test")
+    job = step.prepare(folder, out, makers.PARAMS[kind](), "test", "again")
     for item in output.todo(job):
         step.process(job, item)
     return output.complain(step.finish(job))
@@ -57,7 +57,7 @@ def test_a_full_disk_is_one_line_and_the_second_start_completes(
     folder, out = makers.FOLDERS[kind](tmp_path / "in"), tmp_path / "out" / "o.zarr"
 
     def full(*_: Any) -> Path:
-        with output.storage_faults(out):
+        with storage_faults(out):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
@@ -83,7 +83,7 @@ def test_killed_work_resumes_to_the_same_bytes(tmp_path: Path, kind: str, writes
         worker.send_signal(signal.SIGKILL)
     assert worker.returncode == -signal.SIGKILL
     assert not out.exists()
-    job = step.prepare(folder, out, makers.PARAMS[kind](), "test")
+    job = step.prepare(folder, out, makers.PARAMS[kind](), "test", "again")
     waiting = output.todo(job)
     assert len(waiting) == (1 if kind == "crops" else len(job.items) - 1)
     for item in waiting:
@@ -97,7 +97,7 @@ def test_a_finished_store_is_replaced_whole(tmp_path: Path, kind: str) -> None:
     folder, out = makers.FOLDERS[kind](tmp_path / "in", count=3), tmp_path / "o.zarr"
     first = run(folder, out, kind)
     makers.FOLDERS[kind](folder, count=2)
-    job = step.prepare(folder, out, makers.PARAMS[kind](), "test")
+    job = step.prepare(folder, out, makers.PARAMS[kind](), "test", "again")
     for item in job.items:
         step.process(job, item)
         check_files(out)

@@ -1,16 +1,20 @@
 """Whatever is changed behind rawmill's back, the audit says what is stored, what was expected and what mends it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from tasks import store
 from tasks.errors import LineageError
 from tasks.lineage.audit import audit, audit_all
-from tasks.lineage.digest import RECIPE, TREE
+from tasks.lineage.digest import RECIPE, TREE, pretty, root_of
 from tasks.lineage.places import outputs_below
+from tasks.lineage.recipe import seal as reseal
 from tasks.lineage.stale import load_project
 from tests.lineage_chain import PARAMS, model, plant, seal
 
@@ -101,6 +105,24 @@ def add_file(data: Path) -> str:
     return f"{file}: not in the recipe"
 
 
+def forge_chunks(data: Path) -> str:
+    """An output valid in itself but for the root over the chunks of a shard, by which single chunks are proved."""
+    out, name = data / "models" / "cells", "a/c/0/0"
+    shutil.rmtree(out)
+    seal(out, "learn", [], PARAMS["learn"]["cells"], lambda content: _array(content / "a"))
+    tree, recipe = json.loads((out / TREE).read_bytes()), json.loads((out / RECIPE).read_bytes())
+    tree[name]["chunks"] = "0" * 64
+    recipe["output"]["root"] = root_of(tree)
+    (out / TREE).write_bytes(pretty(tree))
+    (out / RECIPE).write_bytes(pretty(reseal(recipe)))
+    return f"{out / name}: root over its chunks"
+
+
+def _array(path: Path) -> None:
+    store.create_array(path, (8, 8), "uint8", (4, 4), (8, 8), list("yx"))
+    store.write(path, (slice(0, 8), slice(0, 8)), np.ones((8, 8), "uint8"))
+
+
 def drop_output(data: Path) -> str:
     shutil.rmtree(data / "models" / "autoencoder")
     return "autoencoder: missing"
@@ -173,7 +195,7 @@ def rewrite_history(data: Path) -> str:
 
 
 SPOILERS = [
-    drop_shard, add_file, drop_output, swap_model, swap_equal_pixels, edit_param, add_param, edit_variant,
+    drop_shard, add_file, forge_chunks, drop_output, swap_model, swap_equal_pixels, edit_param, add_param, edit_variant,
     change_source, remove_source, change_sources_folder, rewrite_history,
 ]  # fmt: skip
 

@@ -8,12 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from flows import cli
 from tasks.lineage import recipe
 from tests import makers
+from tests.published_layouts import drone, microscopy
+from tests.servers import http_site
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ["repro", "ingest", "develop", "synthesize", "audit", "trace", "uses", "report"]
@@ -102,6 +105,65 @@ def test_a_store_below_a_linked_folder_finds_its_sources(rawmill, tmp_path: Path
     assert rawmill("audit", "--data", "link")[0] == 0
 
 
+def test_the_summary_tells_what_is_in_the_store_and_how_to_prove_it(rawmill, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.dng"
+    bad.write_bytes(frame(tmp_path).read_bytes()[:100])
+    for _again in range(2):
+        code, out, _ = rawmill("ingest", tmp_path / "frame.dng", bad, "--out", "raw.zarr", "--json")
+        found = json.loads(out)
+        assert (code, found["sources"], found["rejected"], found["tiles"]) == (3, 1, 1, 1)
+        assert Path(found["receipts"]).is_file()
+    code, out, err = rawmill(*found["verify"].split()[1:])
+    assert code == 0, err
+    assert "raw.zarr" in out
+    shard = next(Path("raw.zarr/frames").rglob("c/0/0"))
+    data = shard.read_bytes()
+    shard.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    code, out, err = rawmill("ingest", "--verify", "raw.zarr")
+    assert (code, out) == (4, "")
+    assert "c/0/0" in err
+
+
+def test_a_dataset_folder_is_ingested_by_its_manifest(rawmill, tmp_path: Path) -> None:
+    makers.crops_folder(tmp_path / "set", count=4)
+    code, out, err = rawmill("ingest", "set", "--out", "raw.zarr", "--json")
+    assert code == 0, err
+    assert json.loads(out)["tiles"] == 4
+
+
+@pytest.mark.parametrize(("make_folder", "kind", "tiles"), [(microscopy, "raw-microscopy", 9), (drone, "raw-drone", 6)])
+def test_a_published_dataset_is_ingested_by_name(rawmill, tmp_path: Path, make_folder, kind: str, tiles: int) -> None:
+    make_folder(tmp_path / "set")
+    code, out, err = rawmill("ingest", "set", "--kind", kind, "--out", "raw.zarr", "--json")
+    assert code == 0, err
+    table = pq.read_table("raw.zarr/tiles.parquet").to_pylist()
+    assert len(table) == json.loads(out)["tiles"] == tiles
+    assert {row["group"] for row in table} == ({"lame1", "lame3", "lame10"} if tiles == 9 else {"f1", "f2", "f10"})
+    if kind == "raw-drone":  # 32 of 32 x 48 pixels lie on the masks' diagonal, with the value 255
+        assert [row["fraction_car"] for row in table] == pytest.approx([1 / 48] * 6)
+    else:
+        assert {row["label"] for row in table} == {"BAS", "NGS"}
+    assert rawmill("ingest", "--verify", "raw.zarr")[0] == 0
+
+
+def test_files_elsewhere_are_fetched_once_and_the_receipts_say_from_where(rawmill, tmp_path: Path) -> None:
+    with http_site() as site:
+        site.files["/a/frame.dng"] = frame(tmp_path).read_bytes()
+        uri = f"{site.base}/a/frame.dng"
+        for code, others in ((0, ()), (3, (f"{site.base}/none.dng",))):
+            found, out, err = rawmill("ingest", f"{uri}?X-Amz-Signature=s3cr3t", *others, "--out", "raw.zarr", "--json")
+            assert found == code, err
+            assert (json.loads(out)["sources"], json.loads(out)["unfetched"]) == (1, len(others))
+            assert ("none.dng: not there" in err) is bool(others)
+            assert "s3cr3t" not in out + err
+        assert site.gets.count("") == 1 + 1  # the file once; GET after HEAD of what is not there
+    receipts = [json.loads(line) for line in Path("raw.zarr/receipts.jsonl").read_text().splitlines()]
+    assert [receipt["source"]["uri"] for receipt in receipts] == [uri]
+    assert not [p for p in tmp_path.rglob("*.json*") if "s3cr3t" in p.read_text()]
+    assert (tmp_path / ".raw.zarr.fetched" / "frame.dng").is_file()
+    assert rawmill("ingest", "--verify", "raw.zarr")[0] == 0
+
+
 WRONG = [
     (["develop", "absent.zarr", "--variant", "bi,u,ga", "--out", "v.zarr"], 3, "absent.zarr"),
     (["develop", "a.dng", "--variant", "xx", "--out", "v.zarr"], 2, "develop.variants.xx"),
@@ -114,6 +176,19 @@ WRONG = [
     (["repro"], 2, "no dvc.yaml"),
     (["uses", "x.tif"], 3, "x.tif"),
     (["ingest", "x.tif"], 2, "--out"),
+    (["ingest", "--out", "s.zarr"], 2, "the files missing"),
+    (["ingest"], 2, "--verify STORE"),
+    (["ingest", "x.tif", "--verify", "s.zarr"], 2, "--verify: given with files"),
+    (["ingest", "--kind", "slides", "--verify", "s.zarr"], 2, "--verify: given with --kind"),
+    (["ingest", "--verify", "absent.zarr"], 4, "absent.zarr"),
+    (["ingest", "x.tif", "--kind", "slide", "--out", "s.zarr"], 2, "--kind slide: unknown; expected crops, frames"),
+    (["ingest", "x.tif", "--kind", "raw-drone", "--out", "s.zarr"], 2, "given with files"),
+    (["ingest", ".", "--kind", "raw-drone", "--out", "s.zarr"], 3, "images_full"),
+    (["ingest", ".", "--out", "s.zarr"], 3, "manifest.csv"),
+    (["ingest", ".", "x.tif", "--out", "s.zarr"], 2, "a folder among other arguments"),
+    (["ingest", ".", "--calibration", "c.json", "--out", "s.zarr"], 2, "--calibration: given with a folder"),
+    (["ingest", "https://me:word@host/x.svs", "--out", "s.zarr"], 3, "a user or a password"),
+    (["ingest", "gopher://host/x.svs", "--out", "s.zarr"], 3, "the protocol gopher"),
     (["nonsense"], 2, "nonsense"),
     (["ingest", "x.tif", "--params", ".", "--out", "s.zarr"], 2, "directory"),
     (["develop", ".", "--variant", "bi,u,ga", "--calibration", "c", "--out", "v.zarr"], 2, "--calibration"),

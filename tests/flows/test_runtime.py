@@ -15,19 +15,25 @@ from tasks import output
 from tasks.errors import InputError, StoreError
 from tasks.lineage import ledger
 from tasks.lineage.recipe import Plan
+from tasks.lock import locked
 
 ITEMS = tuple("abcdefg")
 
 
+CLOSING = ("whole",)
+
+
 def step(faults: dict[str, list[Exception]]) -> types.ModuleType:
-    """A step that writes a letter an item, after raising the item's planted faults one by one."""
+    """A step that writes a letter an item, after raising the item's planted faults one by one; its closing item
+    writes what it finds."""
     module = types.ModuleType("toy")
 
     def process(job: output.Job, item: str) -> None:
         if faults.get(item):
             raise faults[item].pop(0)
         file = job.content / item
-        file.write_text(item)
+        found = "".join(sorted(p.name for p in job.content.iterdir()))
+        file.write_text(found if item in job.closing else item)
         output.mark_done(job, item, [file])
 
     module.process = process  # type: ignore[attr-defined]
@@ -40,11 +46,11 @@ def run(api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Runs the toy stage in an empty folder, with the given faults planted."""
     monkeypatch.chdir(tmp_path)
 
-    def start(faults: dict[str, list[Exception]]) -> str:
+    def start(faults: dict[str, list[Exception]], closing: tuple[str, ...] = ()) -> str:
         @stage_flow("toy")
         def toy() -> str:
             plan = Plan("toy", "toy", [], {"x": 1}, "tasks.rng", "make toy")
-            return run_stage(step(faults), lambda: output.start(Path("data/toy"), plan, ITEMS, lambda _: None))
+            return run_stage(step(faults), lambda: output.start(Path("data/toy"), plan, ITEMS, lambda _: None, closing))
 
         return str(toy())
 
@@ -81,6 +87,25 @@ def test_what_will_fail_again_is_not_retried_and_the_other_items_go_on(run, erro
     assert not Path("data/toy").exists()
     assert run({})
     assert not staged.exists()
+
+
+def test_closing_items_begin_when_all_others_are_done_and_not_before(run) -> None:
+    with pytest.raises(InputError):
+        run({"c": [InputError("c.tif: bad")]}, CLOSING)
+    staged = next(Path("data").glob(".toy.staging-*/content"))
+    assert sorted(p.name for p in staged.iterdir()) == sorted(set(ITEMS) - {"c"}), "the second wave did not begin"
+    with pytest.raises(StoreError):
+        run({"whole": [StoreError("full")]}, CLOSING)
+    assert run({}, CLOSING), "the first wave is all done and makes no task"
+    assert Path("data/toy/whole").read_text() == "".join(ITEMS)
+
+
+def test_an_output_that_another_process_makes_is_left_alone(run) -> None:
+    Path("data").mkdir()
+    with locked(Path("data/.toy.lock")), pytest.raises(StoreError, match="another process is making it"):
+        run({})
+    assert [p.name for p in Path("data").iterdir()] == []
+    assert run({})
 
 
 def test_many_items_make_few_tasks(run, monkeypatch: pytest.MonkeyPatch) -> None:

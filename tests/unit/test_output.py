@@ -2,6 +2,8 @@
 
 import errno
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,11 @@ def make(out: Path, **params: object) -> output.Record:
     for item in output.todo(job):
         fill(job, item)
     return output.publish(job)
+
+
+def close(out: Path) -> output.Job:
+    """A job of two waves."""
+    return output.start(out, plan(), ITEMS, lambda content: None, ["whole/x", "whole/y"])
 
 
 def test_nothing_stands_under_the_final_name_before_all_is_done(tmp_path: Path) -> None:
@@ -176,3 +183,130 @@ def test_a_failed_swap_puts_the_old_output_back(tmp_path: Path, monkeypatch: pyt
         output.publish(job)
     assert recipe.digest_of(recipe.read(out)) == old.recipe
     shutil.rmtree(job.staging)
+
+
+def test_closing_items_are_a_second_wave(tmp_path: Path) -> None:
+    job = close(tmp_path / "out")
+    assert output.waves(job) == [ITEMS, ("whole/x", "whole/y")]
+    assert output.waves(start(tmp_path / "plain")) == [ITEMS]
+    assert output.waves(output.start(tmp_path / "none", plan(), [], lambda content: None)) == []
+    fill(job, "b")
+    assert output.todo(job) == ["a", "c", "whole/x", "whole/y"]
+    assert output.todo(job, ITEMS) == ["a", "c"]
+    assert output.todo(job, job.closing) == ["whole/x", "whole/y"]
+
+
+def test_an_item_cannot_be_in_both_waves(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\['b'\]"):
+        output.start(tmp_path / "out", plan(), ITEMS, lambda content: None, ["b"])
+
+
+def test_nothing_is_published_without_the_closing_items(tmp_path: Path) -> None:
+    job = close(tmp_path / "out")
+    for item in ITEMS:
+        fill(job, item)
+    with pytest.raises(StoreError, match="2 items not done, first whole/x"):
+        output.publish(job)
+    for item in job.closing:
+        output.mark_done(job, item, [], {"sum": 9})
+    assert output.claim(job, "whole/x") == {"item": "whole/x", "files": {}, "facts": {"sum": 9}}
+    assert output.publish(job).path.is_dir()
+
+
+def test_what_changed_since_its_receipt_is_not_published(tmp_path: Path) -> None:
+    job = start(tmp_path / "out")
+    for item in ITEMS:
+        fill(job, item)
+    (job.content / "b.txt").write_text("bbc")
+    with pytest.raises(StoreError, match="1 items not done, first b"):
+        output.publish(job)
+    (job.content / "b.txt").unlink()
+    with pytest.raises(StoreError, match="1 items not done, first b"):
+        output.publish(job)
+
+
+def test_a_spoilt_receipt_is_none(tmp_path: Path) -> None:
+    job = start(tmp_path / "out")
+    fill(job, "a")
+    (file,) = (job.staging / "done").iterdir()
+    for text in ("", "{", "[]", '{"item": "a"}', '{"item": "z", "files": {}}', '{"item": "a", "files": []}'):
+        file.write_text(text)
+        assert output.claim(job, "a") is None, text
+        assert output.todo(job, ["a"]) == ["a"], text
+
+
+def test_part_files_of_killed_workers_are_not_published(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole")
+    job = start(tmp_path / "out")
+    (job.content / "deep").mkdir()
+    (job.content / ".a.txt.part").write_text("half")
+    (job.content / "deep" / ".x.part").write_text("half")
+    (job.content / ".d.part").mkdir()
+    for item in ITEMS:
+        fill(job, item)
+    assert output.publish(job).root == whole.root
+    assert not list((tmp_path / "out").rglob("*.txt.part"))
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from tasks.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(out: Path) -> subprocess.Popen[str]:
+    """Another process that makes `out`."""
+    lock = str(out.with_name(f".{out.name}.lock"))
+    other = subprocess.Popen([sys.executable, "-c", HOLD, lock], stdin=-1, stdout=-1, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    return other
+
+
+def test_two_processes_never_make_the_same_output(tmp_path: Path) -> None:
+    job = start(tmp_path / "out")
+    with holder(tmp_path / "out") as other:
+        with (
+            pytest.raises(StoreError, match=r"out: another process is making it; .*wait for that one"),
+            output.alone(job),
+        ):
+            pytest.fail("both make it")
+        with pytest.raises(StoreError, match="another process"):
+            start(tmp_path / "out", x=2)
+        with output.alone(start(tmp_path / "beside")):
+            pass
+        other.communicate("")
+    with output.alone(job):
+        assert (tmp_path / ".out.lock").exists()
+        with pytest.raises(StoreError, match="another process"), output.alone(job):
+            pytest.fail("two threads make it")
+    assert not list(tmp_path.glob(".*.lock")), "no lock stays behind"
+
+
+def test_a_killed_process_leaves_no_lock_to_break(tmp_path: Path) -> None:
+    job = start(tmp_path / "out")
+    with holder(tmp_path / "out") as other:
+        other.kill()
+    assert (tmp_path / ".out.lock").exists()
+    with output.alone(job):
+        pass
+    assert not (tmp_path / ".out.lock").exists()
+
+
+def test_what_another_process_finished_meanwhile_is_not_made_again(tmp_path: Path) -> None:
+    job = start(tmp_path / "out")
+    make(tmp_path / "out")
+    with pytest.raises(StoreError, match="finished it meanwhile"), output.alone(job):
+        pytest.fail("made again")
+
+
+def test_errors_of_the_work_pass_the_lock_as_they_are(tmp_path: Path) -> None:
+    job = start(tmp_path / "out")
+    with pytest.raises(PermissionError), output.alone(job):
+        raise PermissionError(errno.EACCES, "an input")
+    with output.alone(job):
+        pass

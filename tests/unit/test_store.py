@@ -1,5 +1,6 @@
 """Zarr I/O: whole shards, read back, crc32c last, pyramids by area averaging, valid NGFF."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -60,24 +61,95 @@ def test_a_window_that_is_not_a_whole_shard_is_refused(tmp_path: Path) -> None:
         store.write(tmp_path / "a", (slice(2, 6), slice(0, 4)), np.zeros((4, 4), np.uint8))
 
 
-def test_a_medium_that_alters_what_is_written_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.create_array(tmp_path / "a", (4, 4), "uint8", (4, 4), (4, 4), ("y", "x"))
-    put = zarr.Array.__setitem__
-    monkeypatch.setattr(zarr.Array, "__setitem__", lambda self, window, data: put(self, window, data ^ 1))
-    with pytest.raises(StoreError, match="read back other values"):
-        store.write(tmp_path / "a", (slice(0, 4), slice(0, 4)), np.zeros((4, 4), np.uint8))
-
-
-@pytest.mark.parametrize("shape", [(3, 130, 97), (3, 64, 64), (3, 65, 1)])
-def test_levels_are_true_area_averages(tmp_path: Path, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(3, 130, 97), (3, 64, 64), (3, 65, 1), (3, 300, 513), (200, 130)])
+def test_levels_are_true_area_averages_of_level_0(tmp_path: Path, shape: tuple[int, ...]) -> None:
     data = RNG.integers(0, 256, shape).astype(np.uint8)
-    path = filled(tmp_path / "image", data, 3)
-    for level in (1, 2):
-        above = store.open_array(path / str(level - 1))[:].astype(float)
-        got = store.open_array(path / str(level))[:]
-        for y, x in [(0, 0), (got.shape[1] - 1, got.shape[2] - 1), (got.shape[1] // 2, got.shape[2] // 2)]:
-            block = above[:, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
-            np.testing.assert_allclose(got[:, y, x], block.mean((1, 2)), atol=0.5)
+    path = filled(tmp_path / "image", data, 4)
+    for level in (1, 2, 3):
+        got, side = store.open_array(path / str(level))[:], 2**level
+        exact = np.empty(got.shape)
+        for y, x in np.ndindex(*got.shape[-2:]):
+            exact[..., y, x] = data[..., side * y : side * (y + 1), side * x : side * (x + 1)].mean((-2, -1))
+        # One doubling from chunk to shard: level 1 is of columns and exact, deeper levels come from stored level 1.
+        assert np.abs(got - exact).max() <= (0.5 if level == 1 else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("cyx", (3, 300, 200)), ("yx", (129, 257)), ("tczyx", (2, 2, 3, 70, 140)), ("zyx", (3, 64, 65))]
+)
+def test_columns_can_be_written_in_any_order_and_again(tmp_path: Path, axes: str, shape: tuple[int, ...]) -> None:
+    data = RNG.integers(0, 65536, shape).astype(np.uint16)
+    layout = store.Image(axes, shape, "uint16", 0.5, 4, 16, 64, planes_together=False, z_um=2.0, t_s=60.0)
+    trees = []
+    for name, order in (("one", 1), ("other", -1)):
+        path = tmp_path / name
+        store.create_image(path, layout)
+        windows = store.columns(path)
+        assert len(windows) == store.column_count(layout)
+        files = [file for w in windows[::order] for file in store.write_column(path, w, data[w])]
+        assert len(files) == len(set(files)), "each shard has one writer"
+        files += store.write_rest(path)
+        assert sorted(files) == sorted(file for file in path.rglob("*") if file.is_file() and "c" in file.parts)
+        kept = {file: file.stat().st_mtime_ns for file in files}
+        assert store.write_image(path, lambda window: data[window])
+        assert kept == {file: file.stat().st_mtime_ns for file in files}, "finished shards are not redone"
+        trees.append(
+            {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("c/**/*") if file.is_file()}
+        )
+    assert trees[0] == trees[1]
+    np.testing.assert_array_equal(store.open_array(tmp_path / "one" / "0")[:], data)
+
+
+def test_shards_shrink_with_the_levels_of_a_column(tmp_path: Path) -> None:
+    store.create_image(tmp_path / "i", store.Image("yx", (5000, 3000), "uint8", None, 6, 256, 1024))
+    arrays = [store.open_array(tmp_path / "i" / str(level)) for level in range(6)]
+    assert [array.shards for array in arrays[:3]] == [(1024, 1024), (512, 512), (256, 256)]
+    assert [array.shards for array in arrays[3:]] == [(768, 512), (512, 188), (157, 94)]
+    assert {array.chunks for array in arrays[:5]} == {(256, 256), (256, 188)}
+    image = store.Image("cyx", (3, 9000, 9000), "uint8", None, 1, 1, 2048, store.RGB, chunk_shape_px=(240, 240))
+    assert (image.shard_yx, image.depth) == ((1920, 1920), 3)
+    assert store.Image("yx", (9, 9), "uint8", None, 1, 1, 2048, chunk_shape_px=(16, 4096)).shard_yx == (16, 4096)
+
+
+def test_memory_does_not_grow_with_the_deep_levels(tmp_path: Path) -> None:
+    """The deep levels of an image of 8192 x 8192 in pieces: level 0 would be 67 MB."""
+    store.create_image(tmp_path / "i", store.Image("yx", (8192, 8192), "uint8", None, 3, 1024, 1024))
+    for window in store.columns(tmp_path / "i"):
+        store.write_column(tmp_path / "i", window, np.full((1024, 1024), 9, np.uint8))
+    tracemalloc.start()
+    store.write_rest(tmp_path / "i")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 24e6
+    assert (store.open_array(tmp_path / "i" / "2")[:] == 9).all()
+
+
+def test_channels_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    for wrong in (
+        store.Image("cyx", (2, 8, 8), "uint8", None, 1, 8, 8, store.RGB),
+        store.Image("xyz", (2, 8, 8), "uint8", None, 1, 8, 8),
+        store.Image("yx", (2, 8, 8), "uint8", None, 1, 8, 8),
+        store.Image("yx", (8, 8), "uint8", None, 1, 8, 8, level0_codec="jpeg"),
+    ):
+        with pytest.raises(ValueError, match=r"axes|channels|JPEG"):
+            store.create_image(tmp_path / "i", wrong)
+
+
+def test_units_and_scales_of_all_five_axes(tmp_path: Path) -> None:
+    channels = (("DAPI", "0000FF"), ("FITC", "00FF00"))
+    layout = store.Image("tczyx", (2, 2, 3, 20, 30), "uint16", 0.25, 2, 16, 32, channels, 65535.0, z_um=1.5, t_s=30.0)
+    store.create_image(tmp_path / "i", layout)
+    ome = NgffImage.from_zarr(zarr.open_group(tmp_path / "i", mode="r")).ome_attributes
+    axes = [(axis.name, axis.type, axis.unit) for axis in ome.multiscales[0].axes]
+    plane = [("z", "space", "micrometer"), ("y", "space", "micrometer"), ("x", "space", "micrometer")]
+    assert axes == [("t", "time", "second"), ("c", "channel", None), *plane]
+    scales = [entry.coordinateTransformations[0].scale for entry in ome.multiscales[0].datasets]
+    assert scales == [[30.0, 1.0, 1.5, 0.25, 0.25], [30.0, 1.0, 1.5, 0.5, 0.5]]
+    assert [(c["label"], c["color"], c["window"]["max"]) for c in ome.model_dump()["omero"]["channels"]] == [
+        (name, colour, 65535.0) for name, colour in channels
+    ]
+    store.create_image(tmp_path / "flat", store.Image("yx", (8, 8), "uint8", None, 1, 8, 8, (("grey", "FFFFFF"),)))
+    assert "omero" not in store.open_group(tmp_path / "flat").attrs["ome"]
 
 
 def test_label_levels_hold_only_labels_that_are_there(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import pytest
 from skimage.draw import polygon as skimage_polygon
 
 from tasks.ingest.bad import BadFile
-from tasks.ingest.polygons import Polygon, draw, paint, read_polygons
+from tasks.ingest.geojson import read_polygons
+from tasks.ingest.polygons import Polygon, draw, paint
 from tests import makers
 
+MOST = 10**6
 ALL = slice(0, 60), slice(0, 70)
 
 
@@ -90,7 +92,7 @@ def test_geojson_names_multipolygons_and_open_rings(tmp_path: Path) -> None:
         tmp_path / "a.geojson",
         [makers.feature("tumour", "MultiPolygon", [hole, [makers.box(20, 20, 22, 22)]]), labelled],
     )
-    found = read_polygons(path)
+    found = read_polygons(path, MOST)
     assert [p.name for p in found] == ["tumour", "tumour", "stroma"]
     assert [int(draw(p, *ALL).sum()) for p in found] == [96, 4, 25]
 
@@ -116,4 +118,4 @@ def test_bad_geojson_is_named(tmp_path: Path, name: str) -> None:
     text, words = BAD[name]
     (tmp_path / "a.geojson").write_text(text)
     with pytest.raises(BadFile, match=words):
-        read_polygons(tmp_path / "a.geojson")
+        read_polygons(tmp_path / "a.geojson", MOST)

@@ -3,11 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from tasks import store
 from tasks.errors import InputError, LineageError
-from tasks.lineage.contents import mask_tiles
-from tasks.lineage.digest import proves, sha256_file
+from tasks.lineage.chunk_proof import proof_of, proves_chunk
+from tasks.lineage.contents import chunks_of_tiles, files_of_tiles, mask_tiles
+from tasks.lineage.digest import proves, sha256_file, tree_of
+from tasks.lineage.recipe import read
 from tasks.lineage.trace import Story, lines, trace
 from tasks.lineage.uses import Use, uses
 from tests.lineage_chain import PICTURE, plant
@@ -56,7 +61,42 @@ def test_every_proof_leads_from_the_file_to_the_root(chain: Path) -> None:
     for story in every(trace(chain / SYNTHETIC, "x0", chain.parent)):
         for file in story.files:
             assert file.sha256 == sha256_file(chain.parent / story.path / file.path)
-            assert proves(file.path, file.sha256, file.proof, story.root)
+            assert proves(file.path, file.leaf, file.proof, story.root)
+
+
+def test_a_tile_is_proved_by_the_chunks_of_its_window_alone(chain: Path) -> None:
+    """A tile of 32 px has two chunks of 16 px a side; a crop is one chunk."""
+    raw = chain / "raw/tissue.zarr"
+    story = trace(raw, "s1_0_1", chain.parent)
+    assert {c.path for c in story.chunks} == {"slides/s1/0/c/0/0/1"}
+    assert [c.coords for c in story.chunks] == [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)]
+    for chunk in story.chunks:
+        data = (raw / chunk.path).read_bytes()[chunk.offset : chunk.offset + chunk.bytes]
+        assert proves_chunk(chunk, data, read(raw)["output"]["root"])
+    crop = trace(chain / "variants/cells/plain.zarr", "b", chain.parent)
+    assert [(c.path, c.coords) for c in crop.chunks] == [("view/c/1/0/0/0", (0, 0, 0, 0))]
+    assert [c.path for c in below(crop, "raw").chunks] == ["mosaic/c/1/0/0"]
+    assert "tile proved by 4 chunks of" in "\n".join(lines(story))
+    assert f"to root {story.root[:16]}" in "\n".join(lines(story))
+    assert proof_of(json.loads(json.dumps(story.document()))["chunks"][0]) == story.chunks[0]
+
+
+def test_what_is_about_many_tiles_proves_files_not_chunks(chain: Path) -> None:
+    for story in every(trace(chain / SYNTHETIC, "x0", chain.parent)):
+        assert not story.chunks or (story.kind == "tiles" and len(story.parts) == 1)
+
+
+def test_images_with_more_axes_are_cut_in_their_last_two(tmp_path: Path) -> None:
+    layout = ("images/i", (2, 1, 40, 40), (1, 1, 16, 16), (1, 1, 32, 32))
+    name, shape, chunk, shard = layout
+    store.create_array(tmp_path / name / "0", shape, "uint8", chunk, shard, list("tcyx"))
+    for window in store.windows(store.open_array(tmp_path / name / "0")):
+        store.write(tmp_path / name / "0", window, np.ones([w.stop - w.start for w in window], "uint8"))
+    row = {"item": "i", "y_px": 30, "x_px": 0, "height_px": 10, "width_px": 16, "mask": "", "index": -1}
+    names = tree_of(tmp_path)
+    found = chunks_of_tiles(tmp_path, names, pd.DataFrame([row]))
+    assert found == {f"{name}/0/c/{t}/0/{y}/0": [(0, 0, inner, 0)] for t in (0, 1) for y, inner in ((0, 1), (1, 0))}
+    assert files_of_tiles(tmp_path, names, pd.DataFrame([row])) == sorted(found)
 
 
 def test_a_variant_tile_leads_to_its_own_source_file_and_the_calibration(chain: Path) -> None:

@@ -1,0 +1,222 @@
+"""Each image and crop of a store against its receipt, and against its source where that is there."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tasks import store
+from tasks.errors import LineageError, RawmillError, fault
+from tasks.ingest import again, columns, layout, statistics, stored
+from tasks.ingest.again import GONE, Original, Place, Read
+from tasks.ingest.receipts import Receipt, crop_digest
+from tasks.ingest.seal import Entries
+from tasks.ingest.statistics import Statistics
+from tasks.ingest.stored import AGAIN, Stored
+from tasks.ingest.tally import Proved, Tally, parallel
+from tasks.lineage.digest import merkle_root
+
+Arrays = Mapping[str, Stored]
+TISSUE = f"labels/{layout.TISSUE}/0"
+DISTRUST = "distrust this store, ingest the sources again"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One shard, read: its chunks, how many values were compared with a source, statistics and faults."""
+
+    chunks: int
+    values: int
+    pieces: Mapping[str, Statistics]
+    faults: tuple[str, ...]
+
+
+def image(place: Place, receipt: Receipt, arrays: Arrays, found: Entries, tally: Tally) -> Proved:
+    """Prove one slide, microscopy image or frame."""
+    here = place.store / (receipt.image.path if receipt.image else "")
+    before, told = len(tally.faults), _claims(receipt, here, arrays, found)
+    tally.faults += [fault(here, wrong, "what the receipt tells", DISTRUST) for wrong in told]
+    source, annotation = _files(place, receipt, tally)
+    values = 0
+    with ExitStack() as stack:
+        said: Original | None = None
+        if source:
+            with tally.collecting():
+                said = stack.enter_context(again.opened(place, receipt, source, annotation))
+                wrong = [*_told(receipt, said, here), *_arrays(receipt, said, arrays)]
+                tally.faults += [fault(here, each, "what its source says", DISTRUST) for each in wrong]
+        for name in sorted(n for n in arrays if n.startswith(f"{_path(receipt)}/")):
+            values += _array(place, receipt, arrays, name, said, tally)
+    return _proved(receipt, source, values, len(tally.faults) > before)
+
+
+def _path(receipt: Receipt) -> str:
+    return receipt.image.path if receipt.image else ""
+
+
+def _claims(receipt: Receipt, here: Path, arrays: Arrays, found: Entries) -> list[str]:
+    """What a receipt says of an image that its files and metadata do not bear out."""
+    prefix, told = f"{_path(receipt)}/", receipt.image
+    root = merkle_root({n.removeprefix(prefix): e["sha256"] for n, e in found.items() if n.startswith(prefix)})
+    faults = [] if told and told.digest == root else [f"digest {root}"]
+    level = arrays.get(f"{prefix}0")
+    if level is None:
+        return [*faults, "no level 0 that can be read"]
+    axes = "".join(str(name) for name in level.array.metadata.dimension_names or ())  # type: ignore[union-attr]
+    there = axes, level.array.shape, level.array.dtype.name
+    return faults if told and there == (told.axes, told.shape, told.dtype) else [*faults, f"level 0 is {there}"]
+
+
+def _told(receipt: Receipt, said: Original, here: Path) -> list[str]:
+    """Where the receipt and the metadata of the image do not say what the source does."""
+    faults = again.told_faults(receipt, said)
+    if not _same_calibration(here, said):
+        faults.append("its calibration")
+    beside = here / "associated"
+    names = tuple(sorted(p.name for p in beside.iterdir() if p.is_dir())) if beside.is_dir() else ()
+    if names != said.associated:
+        faults.append(f"pictures beside it {names}")
+    profile = (here / columns.ICC).read_bytes() if (here / columns.ICC).is_file() else None
+    return [*faults, "its ICC profile"] if profile != said.icc else faults
+
+
+def _arrays(receipt: Receipt, said: Original, arrays: Arrays) -> list[str]:
+    """Arrays that the source calls for and are not there, and those that are there and come from nothing."""
+    mine = {name.removeprefix(f"{_path(receipt)}/") for name in arrays if name.startswith(f"{_path(receipt)}/")}
+    pyramids = {name for name in mine if name.rpartition("/")[2].isdecimal() and name.rpartition("/")[2] != "0"}
+    lost, foreign = set(said.reads) - mine, mine - pyramids - set(said.reads) - {TISSUE}
+    return [f"no {name}" for name in sorted(lost)] + [f"{name}, which it does not hold" for name in sorted(foreign)]
+
+
+def _files(place: Place, receipt: Receipt, tally: Tally) -> tuple[Path | None, Path | None]:
+    """The source and its annotation where they are there; what is there and changed is a fault, and counts as gone."""
+    found: list[Path | None] = [None, None]
+    for i, file in enumerate((receipt.source, receipt.annotation)):
+        with tally.collecting():
+            found[i] = place.find(file) if file else None
+    return found[0], found[1]
+
+
+def _array(place: Place, receipt: Receipt, arrays: Arrays, name: str, said: Original | None, tally: Tally) -> int:
+    """Read one array whole and check all that can be of it; returns how many values the source has of it too."""
+    one, below = arrays[name], name.removeprefix(f"{_path(receipt)}/")
+    folder, _, level = name.rpartition("/")
+    under = arrays.get(f"{folder}/{int(level) - 1}") if level.isdecimal() and level != "0" else None
+    read = said.reads.get(below) if said else None
+    if below == TISSUE:
+        with tally.collecting(), stored.decoding(one.root / one.name):
+            whole = columns.tissue_reader(place.store / _path(receipt), place.params)
+            read = _plane(whole)
+    axes = receipt.image.axes if receipt.image and below == "0" else None
+    seen = list(parallel(partial(_shard, one, read, under, "/labels/" in name, axes), one.windows()))
+    for shard in seen:
+        tally.chunks += shard.chunks
+        tally.faults += shard.faults
+        tally.step()
+    if axes:
+        tally.faults += _statistics(receipt, one, [shard.pieces for shard in seen])
+    return sum(shard.values for shard in seen) if said and below in said.reads else 0
+
+
+def _plane(read: Callable[[slice, slice], Any]) -> Read:
+    return lambda window: read(window[-2], window[-1])
+
+
+def _shard(
+    one: Stored, read: Read | None, under: Stored | None, label: bool, axes: str | None, window: store.Window
+) -> Seen:
+    """Decode one shard; compare it with the source or with the level under it; its statistics."""
+    file = store.shard_file(one.root / one.name, one.array, window)
+    count = stored.chunk_count(one, window)
+    try:
+        pixels = stored.read(one, window)
+        wrong = stored.level_fault(one, window, pixels, under, label) if under else None
+        if read:
+            wrong = wrong or stored.differs(pixels, again.expected(read, window), window)
+    except RawmillError as error:
+        return Seen(count, 0, {}, (str(error),))
+    pieces = statistics.of_window(pixels, axes, window) if axes else {}
+    faults = (fault(file, wrong, "pixels of its source", DISTRUST),) if wrong else ()
+    return Seen(count, pixels.size if read else 0, pieces, faults)
+
+
+def _statistics(receipt: Receipt, one: Stored, pieces: Sequence[Mapping[str, Statistics]]) -> list[str]:
+    """A line where the receipt's statistics are not those of the pixels."""
+    if not all(pieces):
+        return []  # a shard could not be read, which was said
+    found = statistics.document(statistics.gathered(pieces))
+    if statistics.same(receipt.statistics, found):
+        return []
+    return [fault(one.root / one.name, f"statistics {found}", list(receipt.statistics), DISTRUST)]
+
+
+def _proved(receipt: Receipt, source: Path | None, values: int, faulty: bool) -> Proved:
+    if faulty:
+        return Proved(receipt.id, "fault", values, "does not hold")
+    if source is None:
+        return Proved(receipt.id, "store", values, GONE)
+    return Proved(receipt.id, "source", values, f"{values} values equal to those of {receipt.source.path}")
+
+
+def crops(place: Place, told: Sequence[Receipt], arrays: Arrays, tally: Tally) -> list[Proved]:
+    """Prove the crops of a stack, shard by shard."""
+    rows = {r.image.index: r for r in told if r.image}
+    one = arrays.get("mosaic")
+    if one is None:
+        raise LineageError(fault(place.store / "mosaic", "cannot be read", "the stack of crops", AGAIN))
+    proved: list[Proved] = []
+    for window, (mine, faults) in zip(
+        one.windows(), parallel(partial(_crops, place, rows, one), one.windows()), strict=True
+    ):
+        tally.chunks += stored.chunk_count(one, window)
+        tally.faults += faults
+        proved += mine
+        tally.step()
+    return sorted(proved, key=lambda each: each.id)
+
+
+def _crops(
+    place: Place, rows: Mapping[int | None, Receipt], one: Stored, window: store.Window
+) -> tuple[list[Proved], list[str]]:
+    """Prove the crops of one shard: what was proved, and faults."""
+    proved: list[Proved] = []
+    tally = Tally(lambda done, total: None)
+    with tally.collecting():
+        pixels = stored.read(one, window)
+        for index, crop in zip(range(window[0].start, window[0].stop), pixels, strict=True):
+            proved.append(_crop(place, rows[index], crop, tally))
+    return proved, tally.faults
+
+
+def _crop(place: Place, receipt: Receipt, pixels: Any, tally: Tally) -> Proved:
+    before, where = len(tally.faults), f"{place.store / 'mosaic'}[{receipt.image.index if receipt.image else ''}]"
+    claims = (crop_digest(pixels), "yx", pixels.shape, pixels.dtype.name)
+    told = receipt.image and (receipt.image.digest, receipt.image.axes, receipt.image.shape, receipt.image.dtype)
+    if told != claims:
+        tally.faults.append(fault(where, claims, f"{told} as the receipt of {receipt.id} tells", DISTRUST))
+    if not statistics.same(receipt.statistics, statistics.document(statistics.of(pixels, None))):
+        tally.faults.append(fault(where, "other statistics", f"those of the receipt of {receipt.id}", DISTRUST))
+    source, values = _files(place, receipt, tally)[0], 0
+    if source:
+        with tally.collecting():
+            wrong = _against(place, receipt, source, pixels)
+            tally.faults += [fault(where, each, f"what {receipt.source.path} holds", DISTRUST) for each in wrong]
+            values = pixels.size
+    return _proved(receipt, source, values, len(tally.faults) > before)
+
+
+def _against(place: Place, receipt: Receipt, source: Path, pixels: Any) -> list[str]:
+    """Where a crop is not what its source holds. Raises `BadFile`."""
+    said = again.mosaic_said(place, "mosaic", source)
+    whole = tuple(slice(0, n) for n in pixels.shape)
+    different = stored.differs(pixels, again.expected(said.reads["0"], whole), whole)
+    wrong = [*again.told_faults(receipt, said), *([different] if different else [])]
+    return [*wrong, "its calibration"] if not _same_calibration(place.store / "mosaic", said) else wrong
+
+
+def _same_calibration(here: Path, said: Original) -> bool:
+    return said.calibration is None or store.read_attributes(here)["calibration"] == said.calibration.model_dump(
+        mode="json"
+    )

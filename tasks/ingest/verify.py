@@ -1,0 +1,123 @@
+"""Proves a raw store anew, from the store alone and, where they are still there, against its sources.
+
+1. The recipe's seal, the tree against its root, each file there, none too many, each with its digest, and the
+   chunks of each shard with theirs.
+2. Every shard and chunk that an array's grid wants is there and decodes; the levels of each pyramid agree with the
+   level under them; the digest and the pixel statistics of every receipt are those of what is stored.
+3. Each source whose file is there has its digest, and is decoded again: every pixel that it holds is compared with
+   what is stored, by windows, and so are its annotation and the pictures beside it.
+
+All faults are found before one `LineageError` tells them, a line each. Memory is a few shards a core (a frame is
+decoded whole), whatever the size of the store.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks import store as stores
+from tasks.errors import LineageError, fault
+from tasks.ingest import compare, receipts, stored
+from tasks.ingest.again import Place, calibrations_of
+from tasks.ingest.params import IngestParams
+from tasks.ingest.receipts import Receipt
+from tasks.ingest.seal import Entries, Sealed, check_seal
+from tasks.ingest.stored import AGAIN, Stored
+from tasks.ingest.tally import Progress, Proved, Tally
+from tasks.params import parse
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A store without a fault; counts are of what was read, decoded and compared."""
+
+    store: str
+    root: str
+    files: int
+    bytes: int
+    chunks: int
+    pixels: int
+    sources: tuple[Proved, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For people: the store, then a line a source."""
+        head = f"{self.store}: {self.files} files, {self.bytes} bytes, {self.chunks} chunks; root {self.root}"
+        compared = sum(one.how == "source" for one in self.sources)
+        tail = f"{self.pixels} values equal to those of {compared} of {len(self.sources)} sources"
+        return (head, *(f"{one.id}: {one.line}" for one in self.sources), tail)
+
+    def document(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def verify(store: Path, progress: Progress) -> Verified:
+    """Prove the raw store at `store`; `progress(done, total)` counts shards. Raises `LineageError` with all faults."""
+    tally = Tally(progress)
+    sealed = check_seal(store, tally)
+    told: list[Receipt] = []
+    with tally.collecting():
+        told = receipts.read(store)
+    arrays = _arrays(store, sealed, tally)
+    tally.total = sum(one.count for one in arrays.values())
+    proved: list[Proved] = []
+    with tally.collecting():
+        place = _place(store, sealed.recipe, told)
+        _check_places(place, told, sealed.found)
+        proved = _prove(place, told, arrays, sealed.found, tally)
+    if tally.faults:
+        raise LineageError("\n".join(dict.fromkeys(tally.faults)))
+    size, pixels = sum(entry["bytes"] for entry in sealed.sound.values()), sum(one.pixels for one in proved)
+    root = str(sealed.recipe["output"]["root"])
+    return Verified(str(store), root, len(sealed.sound), size, tally.chunks, pixels, tuple(proved))
+
+
+def _arrays(store: Path, sealed: Sealed, tally: Tally) -> dict[str, Stored]:
+    """All arrays whose metadata are sound and whose shards are all there, by their path in the store."""
+    found: dict[str, Stored] = {}
+    for name in sorted(n for n in sealed.sound if n.endswith("/zarr.json")):
+        with tally.collecting():
+            if stored.is_array(store / name):
+                one = stored.opened(store, name.removesuffix("/zarr.json"))
+                stored.check_grid(one, sealed.found)
+                found[one.name] = one
+    return found
+
+
+def _place(store: Path, recipe: Mapping[str, Any], told: Iterable[Receipt]) -> Place:
+    """How the store was made. Raises `LineageError` where its recipe does not hold or is none of an ingest."""
+    try:
+        kind, classes = str(recipe["notes"]["kind"]), tuple(map(str, recipe["notes"]["classes"]))
+        params = parse(IngestParams, recipe["params"], store)
+    except (KeyError, TypeError):
+        raise LineageError(fault(store, "no recipe of an ingest that holds", "a raw store", AGAIN)) from None
+    annotations = {str(r.annotation.sha256) for r in told if r.annotation}
+    beside = calibrations_of(store, recipe["inputs"], params, annotations)
+    return Place(store, recipe["inputs"], kind, classes, params, beside)
+
+
+def _check_places(place: Place, told: Iterable[Receipt], found: Entries) -> None:
+    """Every image or crop of the store has one receipt, and every receipt one of them. Raises `LineageError`."""
+    claimed = sorted((r.image.path, r.image.index or 0) for r in told if r.image)
+    if place.kind == "crops":
+        there = [("mosaic", row) for row in range(stores.open_array(place.store / "mosaic").shape[0])]
+    else:
+        names = {n.split("/")[1] for n in found if n.startswith(f"{place.kind}/") and n.count("/") > 1}
+        there = [(f"{place.kind}/{name}", 0) for name in sorted(names)]
+    if claimed != sorted(there):
+        wrong = f"receipts of {len(claimed)} images, not those that are there"
+        raise LineageError(fault(place.store / receipts.RECEIPTS, wrong, f"one of each of {len(there)}", AGAIN))
+
+
+def _prove(
+    place: Place, told: Iterable[Receipt], arrays: Mapping[str, Stored], found: Entries, tally: Tally
+) -> list[Proved]:
+    """What can be proved of each source, in the order of the receipts."""
+    good = [receipt for receipt in told if receipt.image is not None]
+    if place.kind == "crops":
+        proved = compare.crops(place, good, arrays, tally)
+    else:
+        proved = [compare.image(place, receipt, arrays, found, tally) for receipt in good]
+    return proved + [Proved(r.id, "rejected", 0, f"rejected: {r.line}") for r in told if r.status == "rejected"]
