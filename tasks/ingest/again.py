@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -64,13 +65,20 @@ class Place:
             raise LineageError(fault(path, f"sha256 {found}", f"sha256 {file.sha256}", "put the file back"))
         return path
 
-    def _path(self, file: SourceFile) -> Path:
+    @cached_property
+    def _by_digest(self) -> dict[str, list[Mapping[str, Any]]]:
+        found: dict[str, list[Mapping[str, Any]]] = {}
         for entry in self.inputs:
-            name = str(entry["path"])
+            found.setdefault(str(entry.get("sha256")), []).append(entry)
+        return found
+
+    def _path(self, file: SourceFile) -> Path:
+        for entry in self._by_digest.get(str(file.sha256), ()):
+            if f"/{entry['path']}".endswith(f"/{file.path}"):
+                return resolve(self.store, entry)
+        for entry in self._by_digest.get("None", ()):
             if entry["kind"] == "artefact":
                 return resolve(self.store, entry) / file.path
-            if entry.get("sha256") == file.sha256 and f"/{name}".endswith(f"/{file.path}"):
-                return resolve(self.store, entry)
         wrong = f"a receipt of {file.path}"
         raise LineageError(fault(self.store, wrong, "receipts of files that the recipe names", "distrust this store"))
 
@@ -78,7 +86,15 @@ class Place:
         """What to decode `source` with; None where it says it itself, what is stored at `where` where nothing does."""
         if self.calibrations or (self.calibrations == () and format_of(source) != "tiff"):
             return next(iter(self.calibrations), None)
-        return Calibration.model_validate(store.read_attributes(self.store / where)["calibration"])
+        return stored_calibration(self.store / where)
+
+
+def stored_calibration(path: Path) -> Calibration:
+    """The calibration in the attributes of the array or group at `path`. Raises `LineageError`."""
+    try:
+        return Calibration.model_validate(store.read_attributes(path)["calibration"])
+    except (KeyError, ValueError):
+        raise LineageError(fault(path, "no calibration", "one that can be read", "distrust this store")) from None
 
 
 def calibrations_of(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import store
+from tasks.contracts import Calibration
 from tasks.errors import LineageError, RawmillError, fault
 from tasks.ingest import again, columns, layout, statistics, stored
 from tasks.ingest.again import GONE, Original, Place, Read
@@ -185,12 +186,13 @@ def _crops(
     tally = Tally(lambda done, total: None)
     with tally.collecting():
         pixels = stored.read(one, window)
+        known = again.stored_calibration(one.root / one.name)
         for index, crop in zip(range(window[0].start, window[0].stop), pixels, strict=True):
-            proved.append(_crop(place, rows[index], crop, tally))
+            proved.append(_crop(place, rows[index], crop, known, tally))
     return proved, tally.faults
 
 
-def _crop(place: Place, receipt: Receipt, pixels: Any, tally: Tally) -> Proved:
+def _crop(place: Place, receipt: Receipt, pixels: Any, known: Calibration, tally: Tally) -> Proved:
     before, where = len(tally.faults), f"{place.store / 'mosaic'}[{receipt.image.index if receipt.image else ''}]"
     claims = (crop_digest(pixels), "yx", pixels.shape, pixels.dtype.name)
     told = receipt.image and (receipt.image.digest, receipt.image.axes, receipt.image.shape, receipt.image.dtype)
@@ -201,19 +203,19 @@ def _crop(place: Place, receipt: Receipt, pixels: Any, tally: Tally) -> Proved:
     source, values = _files(place, receipt, tally)[0], 0
     if source:
         with tally.collecting():
-            wrong = _against(place, receipt, source, pixels)
+            wrong = _against(place, receipt, source, pixels, known)
             tally.faults += [fault(where, each, f"what {receipt.source.path} holds", DISTRUST) for each in wrong]
             values = pixels.size
     return _proved(receipt, source, values, len(tally.faults) > before)
 
 
-def _against(place: Place, receipt: Receipt, source: Path, pixels: Any) -> list[str]:
-    """Where a crop is not what its source holds. Raises `BadFile`."""
+def _against(place: Place, receipt: Receipt, source: Path, pixels: Any, known: Calibration) -> list[str]:
+    """Where a crop is not what its source holds, or its camera not the `known` one. Raises `BadFile`."""
     said = again.mosaic_said(place, "mosaic", source)
     whole = tuple(slice(0, n) for n in pixels.shape)
     different = stored.differs(pixels, again.expected(said.reads["0"], whole), whole)
     wrong = [*again.told_faults(receipt, said), *([different] if different else [])]
-    return [*wrong, "its calibration"] if not _same_calibration(place.store / "mosaic", said) else wrong
+    return wrong if said.calibration == known else [*wrong, "its calibration"]
 
 
 def _same_calibration(here: Path, said: Original) -> bool:

@@ -8,7 +8,6 @@ exactly the pixels that it would hold in the whole picture.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,10 +113,3 @@ def _box(polygon: Polygon, rows: slice, columns: slice) -> tuple[slice, slice]:
     top, bottom = max(rows.start, math.floor(y.min())), min(rows.stop, math.ceil(y.max()))
     left, right = max(columns.start, math.floor(x.min())), min(columns.stop, math.ceil(x.max()))
     return slice(top, bottom), slice(left, right)
-
-
-def read_polygons(path: Path, most_bytes: int = 512 * 2**20) -> tuple[Polygon, ...]:
-    """See `tasks.ingest.geojson.read_polygons`."""
-    from tasks.ingest import geojson
-
-    return geojson.read_polygons(path, most_bytes)

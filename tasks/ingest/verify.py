@@ -11,10 +11,11 @@ All faults are found before one `LineageError` tells them, a line each. Memory i
 decoded whole), whatever the size of the store.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks import store as stores
 from tasks.errors import LineageError, fault
@@ -26,6 +27,8 @@ from tasks.ingest.seal import Entries, Sealed, check_seal
 from tasks.ingest.stored import AGAIN, Stored
 from tasks.ingest.tally import Progress, Proved, Tally
 from tasks.params import parse
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,12 @@ def verify(store: Path, progress: Progress) -> Verified:
 def _arrays(store: Path, sealed: Sealed, tally: Tally) -> dict[str, Stored]:
     """All arrays whose metadata are sound and whose shards are all there, by their path in the store."""
     found: dict[str, Stored] = {}
+    shards = Counter(name.rpartition("/c/")[0] for name in sealed.found)
     for name in sorted(n for n in sealed.sound if n.endswith("/zarr.json")):
         with tally.collecting():
             if stored.is_array(store / name):
                 one = stored.opened(store, name.removesuffix("/zarr.json"))
-                stored.check_grid(one, sealed.found)
+                stored.check_grid(one, shards[one.name])
                 found[one.name] = one
     return found
 
@@ -116,8 +120,20 @@ def _prove(
 ) -> list[Proved]:
     """What can be proved of each source, in the order of the receipts."""
     good = [receipt for receipt in told if receipt.image is not None]
+    proved: list[Proved] = []
     if place.kind == "crops":
         proved = compare.crops(place, good, arrays, tally)
     else:
-        proved = [compare.image(place, receipt, arrays, found, tally) for receipt in good]
+        mine, files = _by_image(arrays), _by_image(found)
+        for receipt in good:
+            path = receipt.image.path if receipt.image else ""
+            proved.append(compare.image(place, receipt, mine.get(path, {}), files.get(path, {}), tally))
     return proved + [Proved(r.id, "rejected", 0, f"rejected: {r.line}") for r in told if r.status == "rejected"]
+
+
+def _by_image(things: Mapping[str, T]) -> dict[str, dict[str, T]]:
+    """What is named by paths in the store, gathered by the image that it is part of: `frames/<id>`."""
+    found: dict[str, dict[str, T]] = {}
+    for name, thing in things.items():
+        found.setdefault("/".join(name.split("/")[:2]), {})[name] = thing
+    return found

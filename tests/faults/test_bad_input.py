@@ -231,8 +231,8 @@ MASKS: dict[str, tuple[str, str, Callable[[Path], object], str]] = {
     "empty": ("frames", ".png", lambda p: p.write_bytes(b""), "empty"),
     "in colour": ("frames", ".png", lambda p: png(p, np.zeros((96, 128, 3), np.uint8)), "PNG mode RGB"),
     "with a value that has no name": ("frames", ".png", lambda p: png(p, np.full((96, 128), 9, np.uint8)), "value 9"),
-    "TIFF of another size": ("slides", ".tif", lambda p: crop(p, np.zeros((20, 26), np.uint8)), "20 x 26 pixels"),
-    "TIFF of 16 bits": ("slides", ".tif", lambda p: crop(p, np.zeros((200, 260), np.uint16)), "1 channels of uint16"),
+    "TIFF of another size": ("slides", ".tif", lambda p: crop(p, np.zeros((21, 26), np.uint8)), "21 x 26 pixels"),
+    "TIFF of 32 bits": ("slides", ".tif", lambda p: crop(p, np.zeros((200, 260), np.uint32)), "1 channels of uint32"),
     "cut GeoJSON": ("slides", ".geojson", lambda p: p.write_text('{"features": ['), "not GeoJSON"),
     "GeoJSON with a foreign class": (
         "slides", ".geojson",

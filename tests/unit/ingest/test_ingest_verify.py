@@ -306,10 +306,12 @@ def test_a_forged_calibration_is_found(originals: dict[str, Path], kind: str, tm
     store = copy_of(originals, kind, tmp_path)
     file = (store / "mosaic" if kind == "crops" else store / "frames" / "f0") / "zarr.json"
     document = json.loads(file.read_bytes())
-    document["attributes"]["rawmill"]["calibration"]["white_balance"][0] += 0.5
-    file.write_text(json.dumps(document), encoding="utf-8")
-    forge(store)
-    assert any("calibration" in line for line in faults(store))
+    known = document["attributes"]["rawmill"]["calibration"]
+    for value in ([known["white_balance"][0] + 0.5, *known["white_balance"][1:]], "none"):
+        known["white_balance"] = value
+        file.write_text(json.dumps(document), encoding="utf-8")
+        forge(store)
+        assert any("calibration" in line for line in faults(store))
 
 
 def test_all_faults_are_told_at_once(originals: dict[str, Path], tmp_path: Path) -> None:

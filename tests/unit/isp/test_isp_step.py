@@ -62,7 +62,7 @@ def test_crops_of_one_intensity(crops_store: Crops, tmp_path: Path) -> None:
     assert set(tiles["intensity"]) == {1.0}
     assert list(tiles) == list(pd.read_parquet(raw / "tiles.parquet"))
     attributes = store.read_attributes(record.path)
-    assert attributes == {"version": 1, "kind": "crops", "variant": "ma,u", "scale": 1 / 65535}
+    assert attributes == {"version": 2, "kind": "crops", "variant": "ma,u", "scale": 1 / 65535}
     assert record.metrics == {"tiles": 35.0, "items": 2.0}
     check_files(record.path)
 
