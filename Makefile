@@ -25,6 +25,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.isp
+	$(BIN)/python -m benchmarks.ingest
 
 up: setup
 	$(BIN)/python -m flows.up

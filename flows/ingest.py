@@ -10,8 +10,8 @@ from tasks.params import load
 def ingest(dataset: str) -> str:
     """Ingest data/sources/<dataset> to data/raw/<dataset>.zarr; returns the digest of its recipe."""
     params = load(PARAMS, f"ingest.{dataset}", IngestParams)
-    source, out, repair = DATA / "sources" / dataset, DATA / "raw" / f"{dataset}.zarr", f"rawmill repro ingest@{dataset}"
-    return run_stage(step, lambda: step.prepare(source, out, params, dataset, repair))
+    source, out = DATA / "sources" / dataset, DATA / "raw" / f"{dataset}.zarr"
+    return run_stage(step, lambda: step.prepare(source, out, params, dataset, f"rawmill repro ingest@{dataset}"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Found by reading the import statements (also those inside functions), never by r
 import ast
 import functools
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -33,13 +34,22 @@ def module_file(name: str) -> Path | None:
 def imports(file: Path) -> frozenset[str]:
     """Dotted names that `file` imports; `from a.b import c` gives both `a.b` and `a.b.c`."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+    for node in _statements(ast.parse(file.read_text(encoding="utf-8"), str(file))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return frozenset(names)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """`node` and all statements below it. Expressions hold none, and are nine tenths of a tree."""
+    yield node
+    for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+        below = getattr(node, block, ())
+        for child in below if isinstance(below, list) else ():
+            yield from _statements(child)
 
 
 @functools.cache
