@@ -86,6 +86,36 @@ def lzma_bomb() -> bytes:
     return lzma.compress(bytes(2**26))
 
 
+def many_tags() -> bytes:
+    entries = struct.pack("<HHII", 65000, 3, 1, 1) * 5000
+    return b"II*\x00" + struct.pack("<IH", 8, 5000) + entries + bytes(4)
+
+
+def big_directory() -> bytes:
+    """BigTIFF that claims 2^60 tags."""
+    return b"II+\x00" + struct.pack("<HHQQ", 8, 0, 16, 2**60) + bytes(64)
+
+
+def many_tiles() -> bytes:
+    """Tile offsets that claim 2^31 numbers."""
+    data = bytearray(tile_of(PLAIN, 1))
+    struct.pack_into("<I", data, data.index(struct.pack("<HH", 324, 4)) + 4, 2**31)
+    return bytes(data)
+
+
+def ome(second: str, planes: int) -> str:
+    """OME-XML of `planes` planes, of which the second is in the file `second`."""
+    said = "".join(
+        f'<TiffData IFD="0" FirstZ="{z}"><UUID FileName="{name}">urn:uuid:{z}</UUID></TiffData>'
+        for z, name in enumerate(("bad.ome.tif", second))
+    )
+    return (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="64" SizeY="64" SizeC="1" SizeT="1" '
+        f'SizeZ="{planes}"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>{said}</Pixels></Image></OME>'
+    )
+
+
 def png(width: int, height: int, chunks: Sequence[tuple[bytes, bytes]], grey_bits: int = 8) -> bytes:
     """A PNG whose header claims a grey picture, followed by `chunks` (name, data)."""
     header = struct.pack(">IIBBBBB", width, height, grey_bits, 0, 0, 0, 0)

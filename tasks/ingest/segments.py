@@ -27,6 +27,7 @@ MOSAIC = 32803
 JPEG_2000 = (33004, 33005, 34712)
 COMPRESSIONS = {NONE: "none", 5: "LZW", JPEG: "JPEG", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
 COMPRESSIONS |= {50000: "zstd", 34925: "LZMA", **dict.fromkeys(JPEG_2000, "JPEG 2000")}
+MOST_ROWS = 256
 JPEG_END = b"\xff\xd9"
 NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -74,22 +75,38 @@ def _plain(page: Page) -> bool:
 
 
 def _read_plain(out: NDArray[np.generic], page: Page, file: int, path: Path, rows: slice, columns: slice) -> None:
-    """Row by row from strips that are not packed: nothing beside the window is read."""
+    """From strips that are not packed: many whole rows at once, else row by row, and nothing beside the window."""
     samples = 1 if page.planar else page.samples
-    pixel = samples * page.dtype.itemsize
     kind, span = page.dtype.newbyteorder(page.byteorder), columns.stop - columns.start
-    down, _ = grid(page)
+    height, (down, _) = page.segment[0], grid(page)
     for plane in range(page.samples if page.planar else 1):
         target = out[plane : plane + 1] if page.planar else out
-        for y in range(rows.start, rows.stop):
-            strip, row = plane * down + y // page.segment[0], y % page.segment[0]
-            start = (row * page.width + columns.start) * pixel
-            if start + span * pixel > page.sizes[strip]:
-                raise BadFile(path, f"piece {strip} of its pixel data is cut off", "whole pixel data", AGAIN)
-            data = os.pread(file, span * pixel, int(page.offsets[strip]) + start)
-            if len(data) < span * pixel:
-                raise BadFile(path, f"piece {strip} of its pixel data is cut off", "whole pixel data", AGAIN)
-            target[:, y - rows.start] = np.frombuffer(data, kind).reshape(span, samples).T
+        for first, last in _runs(rows, height, span == page.width):
+            at = (first % height * page.width + columns.start) * samples * page.dtype.itemsize
+            size = (last - first) * span * samples * page.dtype.itemsize
+            data = _bytes_at(page, file, path, plane * down + first // height, at, size)
+            pixels = np.frombuffer(data, kind).reshape(last - first, span, samples)
+            target[:, first - rows.start : last - rows.start] = np.moveaxis(pixels, -1, 0)
+
+
+def _runs(rows: slice, height: int, whole: bool) -> Iterator[tuple[int, int]]:
+    """`rows` in runs whose bytes follow each other: rows of one strip of `height` where they are `whole`, else single.
+
+    A strip may be the whole picture: runs have `MOST_ROWS` at most.
+    """
+    first = rows.start
+    while first < rows.stop:
+        last = min(rows.stop, (first // height + 1) * height, first + MOST_ROWS) if whole else first + 1
+        yield first, last
+        first = last
+
+
+def _bytes_at(page: Page, file: int, path: Path, strip: int, at: int, size: int) -> bytes:
+    """`size` bytes from byte `at` of a strip that is not packed. Raises `BadFile` where they are cut off."""
+    data = os.pread(file, size, int(page.offsets[strip]) + at) if at + size <= page.sizes[strip] else b""
+    if len(data) < size:
+        raise BadFile(path, f"piece {strip} of its pixel data is cut off", "whole pixel data", AGAIN)
+    return data
 
 
 def raw(page: Page, file: int, path: Path, index: int) -> bytes:
