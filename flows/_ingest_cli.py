@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from flows._options import AsJson, Calibration, ParamsFile, params_file, show
-from tasks.errors import BatchError, InputError, ParamsError, fault
+from tasks.errors import BatchError, InputError, LineageError, ParamsError, fault
 
 if TYPE_CHECKING:
     from tasks.ingest.params import IngestParams
@@ -21,6 +21,7 @@ EXAMPLES = "  ·  ".join(
         "Examples:  rawmill ingest *.svs --out s.zarr",
         "rawmill ingest a.tif --calibration cam.json --out a.zarr",
         "rawmill ingest 's3://bucket/2026/*.svs' https://host/b.ndpi --out s.zarr",
+        "rawmill ingest a.svs a_mask.tif --classes tumour,stroma --out a.zarr",
         "rawmill ingest data/sources/drone --kind frames --out d.zarr",
         "rawmill ingest Raw-Microscopy --kind raw-microscopy --out m.zarr",
         "rawmill ingest --verify s.zarr",
@@ -31,8 +32,9 @@ Files = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE|URI|FOLDER",
-        help="Camera raw, Bayer TIFF, microscopy TIFF or slides, with masks of the same stem; URIs (s3://, https://, …)"
-        " and patterns of them; or one folder with manifest.csv or a published layout.",
+        help="Camera raw, Bayer TIFF, microscopy TIFF or slides, each with at most one annotation beside it: a.geojson,"
+        " a.png, a_mask.png or a_mask.tif (also -mask, .mask, -labels) of a.*; URIs (s3://, https://, …) and patterns"
+        " of them; or one folder with manifest.csv or a published layout.",
     ),
 ]
 Out = Annotated[
@@ -41,6 +43,12 @@ Out = Annotated[
 Kind = Annotated[
     str | None,
     typer.Option(help="crops, frames, slides, images, raw-microscopy, raw-drone or auto; else what the params say."),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME,…", help="Names of the values 1, 2, … of PNG and TIFF masks: source_classes of the params."
+    ),
 ]
 Verify = Annotated[
     Path | None, typer.Option("--verify", metavar="STORE", help="Prove a raw store anew instead of making one.")
@@ -52,18 +60,25 @@ def ingest(
     out: Out = None,
     kind: Kind = None,
     calibration: Calibration = None,
+    classes: Classes = None,
     params: ParamsFile = None,
     verify: Verify = None,
     as_json: AsJson = False,
 ) -> None:
     """Decode files as they were into a verified raw store. Bad files are named, the others are done.
 
+    Tags and pictures that may name a patient are left out, and receipts.jsonl says which; file and folder names stay.
+    The section ingest.files of the params says this (deidentify) and all else: copy params.yaml, change it, and name
+    it with --params. Values of masks need names: --classes, or source_classes there; with mask_values: nonzero there,
+    every value but 0 is the first of them.
+
     What is fetched from URIs stays in .STORE.fetched beside the store, for later proofs against the source; it can
     be deleted.
     """
     began = time.monotonic()
     if verify is not None:
-        given = {"files": files, "--out": out, "--kind": kind, "--calibration": calibration, "--params": params}
+        given = {"files": files, "--out": out, "--kind": kind, "--calibration": calibration, "--classes": classes}
+        given["--params"] = params
         _refuse("--verify", [name for name, value in given.items() if value])
         _verify(verify, as_json)
         return
@@ -71,7 +86,7 @@ def ingest(
         missing = "--out" if files else "the files"
         remedy = "see rawmill ingest --help"
         raise ParamsError(fault("rawmill ingest", f"{missing} missing", "FILES --out STORE, or --verify STORE", remedy))
-    section = _params(params_file(params), kind)
+    section = _params(params_file(params), kind, classes)
     folders = [file for file in files if Path(file).is_dir()]
     if folders:
         _check_folder(folders[0], files, calibration)
@@ -98,8 +113,8 @@ def _check_folder(folder: str, files: Sequence[str], calibration: Path | None) -
         raise ParamsError(fault("--calibration", "given with a folder", "calibration.json in the folder", remedy))
 
 
-def _params(file: Path, kind: str | None) -> "IngestParams":
-    """The section of a user's own files, its kind replaced by --kind. Raises `ParamsError`."""
+def _params(file: Path, kind: str | None, classes: str | None) -> "IngestParams":
+    """The section of a user's own files, with what --kind and --classes say. Raises `ParamsError`."""
     from tasks.ingest.params import IngestParams, Published
     from tasks.ingest.params import Kind as OfStore
     from tasks.ingest.published import IMPLIED
@@ -110,8 +125,19 @@ def _params(file: Path, kind: str | None) -> "IngestParams":
     if kind not in (None, *known):
         raise ParamsError(fault(f"--kind {kind}", "unknown", ", ".join(known), "name one of these"))
     implied = IMPLIED.get(kind, {}) if kind else {}  # type: ignore[call-overload]
-    changes = {} if kind is None else {"kind": kind, **implied}
+    changes: dict[str, Any] = {} if kind is None else {"kind": kind, **implied}
+    if classes is not None:
+        changes["source_classes"] = _names(classes)
     return parse(IngestParams, {**section.model_dump(), **changes}, "the options of ingest")
+
+
+def _names(classes: str) -> list[str]:
+    """The names in --classes. Raises `ParamsError`."""
+    names = [name.strip() for name in classes.split(",")]
+    if "" in names:
+        remedy = "name the values 1, 2, … in their order"
+        raise ParamsError(fault(f"--classes {classes!r}", "an empty name", "names between commas", remedy))
+    return names
 
 
 def make_folder(folder: Path, out: Path, section: "IngestParams", as_json: bool, began: float) -> None:
@@ -119,7 +145,7 @@ def make_folder(folder: Path, out: Path, section: "IngestParams", as_json: bool,
     from tasks.ingest import step
 
     repair = f"rawmill ingest FOLDER --kind {section.kind} --out {out.name}"
-    _make(lambda: step.prepare(folder, out, section, out.stem, repair), out, [], as_json, began)
+    _make(lambda: step.prepare(folder, out, section, out.stem, repair), out, [], {}, as_json, began)
 
 
 def make_files(
@@ -135,7 +161,10 @@ def make_files(
     if not local and not fetched:
         raise BatchError([str(error) for error in faults], 0)
     all_files, origins = [*local, *fetched.values()], {path: uri for uri, path in fetched.items()}
-    _make(lambda: step.prepare_files(all_files, out, section, calibration, origins), out, faults, as_json, began)
+    named = {f"{path.parent.name}/{path.name}": uri for path, uri in origins.items()}
+    if not local:  # what an earlier run has stored names files by their place in their common folder
+        named |= {path.name: uri for path, uri in origins.items()}
+    _make(lambda: step.prepare_files(all_files, out, section, calibration, origins), out, faults, named, as_json, began)
 
 
 def _fetched(uris: Sequence[str], out: Path) -> tuple[dict[str, Path], list[InputError]]:
@@ -147,8 +176,20 @@ def _fetched(uris: Sequence[str], out: Path) -> tuple[dict[str, Path], list[Inpu
     return remote.fetch(uris, out.with_name(f".{out.name}.fetched"))
 
 
+def by_uri(line: str, uris: Mapping[str, str]) -> str:
+    """`line` with the URI in place of the hidden copy that it is about; `uris` by `folder/name` or name of the copy."""
+    where, colon, rest = line.partition(": ")
+    uri = uris.get("/".join(Path(where).parts[-2:]))
+    return f"{uri}{colon}{rest}" if uri else line
+
+
 def _make(
-    make_job: Callable[[], "Job"], out: Path, unfetched: Sequence[InputError], as_json: bool, began: float
+    make_job: Callable[[], "Job"],
+    out: Path,
+    unfetched: Sequence[InputError],
+    uris: Mapping[str, str],
+    as_json: bool,
+    began: float,
 ) -> None:
     """Carry the step out and show the store, also where some sources were bad. Raises `BatchError` then."""
     from flows._local import carry_out
@@ -158,9 +199,12 @@ def _make(
     try:
         carry_out(step, make_job)
     except BatchError as error:
-        lines += error.faults
+        lines += [by_uri(line, uris) for line in error.faults]
         if not error.done:
             raise BatchError(lines, 0) from None
+    except (InputError, LineageError) as error:
+        text = [by_uri(line, uris) for line in str(error).splitlines()]
+        raise type(error)("\n".join([*lines, *text])) from None
     facts = summary(out)
     show({**facts, "unfetched": len(unfetched), "seconds": round(time.monotonic() - began, 2)}, as_json)
     if lines:
@@ -189,14 +233,19 @@ def summary(store: Path) -> dict[str, Any]:
 
 
 def _verify(store: Path, as_json: bool) -> None:
-    """Repeat a store's proof and show it. Raises `LineageError` with a line for each fault."""
+    """Repeat a store's proof and show it. Raises `LineageError` with a line for each fault, which JSON holds too."""
     from tasks.ingest.verify import verify
 
     began = time.monotonic()
-    with _bar(store.name) as progress:
-        verified = verify(store, progress)
+    try:
+        with _bar(store.name) as progress:
+            verified = verify(store, progress)
+    except LineageError as error:
+        if as_json:
+            show({"store": str(store), "state": "broken", "faults": str(error).splitlines()}, as_json)
+        raise
     if as_json:
-        show(verified.document(), as_json)
+        show({**verified.document(), "state": "proved", "faults": []}, as_json)
     else:
         print("\n".join([*verified.lines, f"proved in {time.monotonic() - began:.2f} s"]))
 

@@ -9,11 +9,15 @@ Life of an output, the same for every stage:
         record = publish(job, metrics=...)        # every receipt checked, tree and recipe written, renamed
 
 Killed at any point and started again with the same plan, `todo` lists only what is not yet done. Another plan
-(other params, inputs or code) gets another staging place. Nothing half-made is ever seen under `out`.
+(other params, inputs or code) gets another staging place, and the first that is published removes the others.
+Nothing half-made is ever seen under `out`.
 """
 
+import glob
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,9 +154,15 @@ def mark_done(job: Job, item: str, files: Sequence[Path], facts: Mapping[str, An
     document = {"item": item, "files": digests, "facts": dict(facts or {})}
     receipt = _receipt(job, item)
     with storage_faults(job.out):
-        part = receipt.with_suffix(".part")
+        part = receipt.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")  # a cluster may do an item twice
         part.write_bytes(canonical(document))
         part.replace(receipt)
+
+
+def forget(job: Job, items: Sequence[str]) -> None:
+    """Remove the receipts of `items`, which are to be done again."""
+    for item in items:
+        _receipt(job, item).unlink(missing_ok=True)
 
 
 def claim(job: Job, item: str) -> dict[str, Any] | None:
@@ -199,9 +209,12 @@ def _unproved(job: Job, tree: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [i for i, c in claims.items() if c is None or not c["files"].items() <= digests.items()]
 
 
-def _drop_parts(content: Path) -> None:
-    """Remove part files of workers that were killed before they could rename them."""
-    for part in sorted(content.rglob(".*.part")):
+def drop_parts(job: Job) -> None:
+    """Remove part files, ours and zarr-python's, of workers that were killed before they could rename them.
+
+    `publish` does; whoever lists the content before, to digest it, must do so first. No worker may be at work.
+    """
+    for part in sorted([*job.content.rglob(".*.part"), *job.content.rglob("zarr.*.partial")]):
         if not part.is_dir():
             part.unlink()
 
@@ -221,7 +234,7 @@ def publish(
     `accepted` good ones. Raises `StoreError` when an item is not done.
     """
     with storage_faults(job.out):
-        _drop_parts(job.content)
+        drop_parts(job)
         tree = tree_of(job.content)
         missing = _unproved(job, tree)
         if missing:
@@ -264,6 +277,8 @@ def _into_place(job: Job) -> None:
 
 
 def abandon(job: Job) -> None:
-    """Remove the staging place. Its mark goes first: killed in between, what is left is made afresh."""
-    (job.staging / "ready").unlink(missing_ok=True)
-    shutil.rmtree(job.staging, ignore_errors=True)
+    """Remove the staging place, and those of other plans of the same output: what they hold may be what a changed
+    policy forbids. The mark goes first: killed in between, what is left is made afresh."""
+    for place in (job.staging, *job.out.parent.glob(f".{glob.escape(job.out.name)}.staging-*")):
+        (place / "ready").unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)

@@ -49,8 +49,9 @@ def section(path: Path, name: str) -> Any:
         raise ParamsError(fault(path, " ".join(str(error).split()), "valid YAML", "mend the file")) from None
     for part in name.split("."):
         if not isinstance(node, dict) or part not in node:
-            known = ", ".join(node) if isinstance(node, dict) else "nothing"
-            raise ParamsError(fault(path, f"has no section {name!r}", f"one of {known}", "add the section"))
+            known = f"one of {', '.join(map(str, node))}" if isinstance(node, dict) else "rawmill's sections"
+            remedy = "start from a copy of rawmill's params.yaml, or name another file with --params"
+            raise ParamsError(fault(path, f"has no section {name!r}", known, remedy))
         node = node[part]
     return node
 

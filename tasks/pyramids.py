@@ -1,7 +1,9 @@
 """Pyramid levels by true area averaging: a pixel of level k is the mean of the level-0 pixels it covers.
 
 At the lower and right edge a pixel covers fewer; those that exist weigh the same. Sums of integers are exact and
-rounded once, half to even, so that no level carries the rounding of another.
+rounded once, half to even. That holds for the levels that a column reaches (`levels`): each is made from level 0
+itself and carries no rounding of another. Deeper levels (`reduced`) are the mean of the deepest of these, which was
+rounded, and rounded a second time: within 1 DN of the mean over level 0.
 """
 
 from collections.abc import Sequence

@@ -2,6 +2,8 @@
 
 zarr-python would write a shard in place and chunk by chunk; here a shard is seen under its name only when it is
 whole and has been proved to decode to its pixels, and threads encode side by side without the interpreter's lock.
+tasks/lineage/chunks.py reads the index of a shard too, and shares nothing with this module on purpose: the auditor of
+a store must not repeat the mistakes of its writer.
 Layout: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/ with the index at the end, its
 codecs `bytes` little endian and `crc32c`. Chunks: `bytes`, `zstd`, `crc32c`; or `transpose` to (y, x, c), one JPEG
 stream (tasks/jpeg.py), `crc32c`. zstd level 1 was measured against levels 2 and 3 and bit-shuffled Blosc-zstd 1 on
@@ -40,28 +42,21 @@ def crc32c(data: bytes) -> bytes:
     return int(google_crc32c.value(data)).to_bytes(CRC, "little")
 
 
-def pack(chunks: Sequence[bytes | None]) -> bytes:
-    """One shard of encoded chunks, given in C order of the shard's grid (None: no chunk): the chunks, their index."""
-    return b"".join([*(chunk or b"" for chunk in chunks), _index(chunks)])
-
-
-def _index(chunks: Sequence[bytes | None]) -> bytes:
+def pack(chunks: Sequence[bytes | None]) -> list[bytes]:
+    """The pieces of one shard of encoded chunks, given in C order of the shard's grid (None: no chunk): the chunks,
+    their index."""
     sizes = np.array([0 if chunk is None else len(chunk) for chunk in chunks], "<u8")
     entries = np.stack([np.cumsum(sizes) - sizes, sizes], axis=1)
     entries[[chunk is None for chunk in chunks]] = EMPTY
-    return entries.tobytes() + crc32c(entries.tobytes())
+    return [*filter(None, chunks), entries.tobytes(), crc32c(entries.tobytes())]
 
 
-def ranges(shard: bytes, count: int) -> list[tuple[int, int]]:
-    """(offset, bytes) of each of the `count` chunks of a shard; (2^64 - 1, 2^64 - 1) where there is none.
+def ranges(tail: bytes, count: int, size: int) -> list[tuple[int, int]]:
+    """(offset, bytes) of each of the `count` chunks of a shard of `size` bytes, from its `tail`, the index; (2^64 - 1,
+    2^64 - 1) where there is none.
 
     Raises `ValueError` where the index is cut off, fails its CRC32C, or names bytes outside the shard.
     """
-    return _entries(shard[-(count * ENTRY + CRC) :], count, len(shard))
-
-
-def _entries(tail: bytes, count: int, size: int) -> list[tuple[int, int]]:
-    """The index that stands in the `tail` of a shard of `size` bytes."""
     body = size - count * ENTRY - CRC
     if body < 0:
         raise ValueError(f"a shard of {size} bytes has no room for the index of {count} chunks")
@@ -226,8 +221,7 @@ def write_shard(file: Path, how: Layout, data: Array, encoded: Sequence[bytes] |
 def put(file: Path, chunks: Sequence[bytes | None]) -> None:
     """The bytes of a shard to the medium."""
     with file.open("wb") as medium:
-        medium.writelines(chunk for chunk in chunks if chunk is not None)
-        medium.write(_index(chunks))
+        medium.writelines(pack(chunks))
 
 
 def _encoded(data: Array, how: Layout) -> list[bytes | None]:
@@ -263,7 +257,7 @@ def _spans(medium: BinaryIO, count: int) -> list[tuple[int, int]]:
     tail = count * ENTRY + CRC
     size = medium.seek(0, os.SEEK_END)
     medium.seek(max(0, size - tail))
-    spans = _entries(medium.read(), count, size)
+    spans = ranges(medium.read(), count, size)
     medium.seek(0)
     at = 0
     for offset, length in spans:

@@ -6,7 +6,8 @@ zeros without a word (zarr 3.1), so empty chunks are written and every file is l
 Arrays are read through zarr-python; shards are written by tasks/shards.py.
 
 A pyramid is written by columns: one shard of level 0 and the one shard below it in each of the next levels, whose
-pixels are averaged from just those of the column. So columns can be written side by side, and again.
+pixels are averaged from just those of the column. So columns can be written side by side, and again. Levels deeper
+than a column reaches are averaged from the deepest that it does (tasks/pyramids.py says how exactly).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -199,7 +200,7 @@ def write_rest(path: Path) -> list[Path]:
 
 
 def write_image(path: Path, read: Callable[[Window], Array]) -> list[Path]:
-    """Fill the image laid out at `path`: level 0 from `read(window)` in C order, the other levels from level 0.
+    """Fill the image laid out at `path`: level 0 from `read(window)` in C order, then the other levels.
 
     Memory is a few shards, whatever the size. Returns the files written.
     """

@@ -107,7 +107,7 @@ def ome(second: str, planes: int) -> str:
     """OME-XML of `planes` planes, of which the second is in the file `second`."""
     said = "".join(
         f'<TiffData IFD="0" FirstZ="{z}"><UUID FileName="{name}">urn:uuid:{z}</UUID></TiffData>'
-        for z, name in enumerate(("bad.ome.tif", second))
+        for z, name in enumerate(("bad.tif", second))
     )
     return (
         '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'

@@ -15,6 +15,7 @@ import yaml
 
 from tasks import rng, store
 from tasks.contracts import Record
+from tasks.lineage.chunk_proof import ChunkProof
 from tasks.lineage.recipe import Plan, artefact, package_file, source_file
 from tasks.output import mark_done, publish, start
 
@@ -41,6 +42,12 @@ SLIDES = ("s0", "s1")
 TILE_PX, SLIDE_PX = 32, 64
 PICTURE = Path(skimage.__file__).parent / "data" / "multipage_rgb.tif"
 Fill = Callable[[Path], None]
+
+
+def proof_of(document: Mapping[str, Any]) -> ChunkProof:
+    """The proof that was written as JSON (`dataclasses.asdict`): what who is given one does."""
+    ways = {key: tuple((side, sibling) for side, sibling in document[key]) for key in ("within", "outer")}
+    return ChunkProof(**{**document, **ways, "coords": tuple(document["coords"])})
 
 
 def seal(out: Path, stage: str, inputs: Sequence[Mapping[str, Any]], params: Mapping[str, Any], fill: Fill) -> Record:

@@ -144,7 +144,7 @@ def write_svs(path: Path, picture: NDArray[np.uint8]) -> Path:
 def write_ndpi(path: Path, pictures: Mapping[float, NDArray[np.uint8]], um: float) -> Path:
     """Laid out as Hamamatsu's scanners do (TIFF with 64-bit offsets): one uncompressed strip a magnification.
 
-    An entry's value has its upper 32 bits after the offset of the next directory.
+    An entry's value has its upper 32 bits after the offset of the next directory. Tag 65427 holds a private text.
     """
     body, previous = bytearray(b"II*\x00" + bytes(8)), 4
     for magnification, picture in pictures.items():
@@ -158,6 +158,7 @@ def write_ndpi(path: Path, pictures: Mapping[float, NDArray[np.uint8]], um: floa
             (259, 3, 1, 1), (262, 3, 1, 2), (271, 2, 10, size + 6), (273, 4, 1, pixels), (277, 3, 1, 3),
             (278, 4, 1, picture.shape[0]), (279, 4, 1, picture.nbytes), (282, 5, 1, size + 16), (283, 5, 1, size + 16),
             (284, 3, 1, 1), (296, 3, 1, 3), (65420, 4, 1, 1), (65421, 11, 1, value),
+            (65427, 2, 4, int.from_bytes(b"Doe\0", "little")),
         ]  # fmt: skip
         struct.pack_into("<Q", body, previous, len(body))
         body += struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)

@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from tasks import store
 from tasks.contracts import Calibration
 from tasks.errors import LineageError, fault
-from tasks.ingest import labels, mosaic, picture
+from tasks.ingest import labels, layout, mosaic, picture
 from tasks.ingest.calibration import read_calibration
 from tasks.ingest.params import IngestParams, Published
 from tasks.ingest.receipts import Receipt, SourceFile
+from tasks.ingest.seal import Sealed
 from tasks.ingest.sniff import format_of
 from tasks.lineage.digest import sha256_file
 from tasks.lineage.places import resolve
 
 Read = Callable[[store.Window], NDArray[Any]]
 GONE = "source not there: proved from the store alone"
+ANNOTATION = f"labels/{layout.ANNOTATION}/0"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Place:
     """Where the sources of a store are: the entries of its recipe, and how they were read."""
 
     store: Path
+    sealed: Sealed
     inputs: Sequence[Mapping[str, Any]]
     kind: str
     classes: tuple[str, ...]
@@ -122,10 +125,14 @@ def _unchanged(where: Path, entry: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def opened(place: Place, receipt: Receipt, source: Path, annotation: Path | None) -> Iterator[Original]:
-    """The source of a slide, a microscopy image or a frame, open. Raises `BadFile`."""
+def opened(place: Place, receipt: Receipt, source: Path | None, annotation: Path | None) -> Iterator[Original]:
+    """The source of a slide, a microscopy image or a frame, open, and its annotation; either may be gone. Raises
+    `BadFile`."""
     with ExitStack() as stack:
-        if place.kind == "frames":
+        if source is None:
+            shape = receipt.image.shape if receipt.image else ()
+            said = Original({}, shape, (), receipt.decoder, receipt.metadata, receipt.dropped)
+        elif place.kind == "frames":
             said = mosaic_said(place, receipt.image.path if receipt.image else "", source)
         else:
             kind: picture.Kind = "slides" if place.kind == "slides" else "images"
@@ -134,7 +141,7 @@ def opened(place: Place, receipt: Receipt, source: Path, annotation: Path | None
             height, width = said.shape[-2:]
             read = stack.enter_context(labels.opened(annotation, (height, width), place.classes, place.params))
             painted: Read = lambda window: read(window[-2], window[-1])  # noqa: E731
-            said = replace(said, reads={**said.reads, "labels/annotation/0": painted})
+            said = replace(said, reads={**said.reads, ANNOTATION: painted})
         yield said
 
 

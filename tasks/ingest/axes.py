@@ -75,6 +75,9 @@ def _pages(
     with tiff.headers(path, "its pages cannot be read"):
         key = tiff.page_of(level.keyframe.aspage(), path, params.most_frame_pixels)
         segments.check_codec(key, path)
+        segments.check_piece(key, path)
+        if key.photometric == segments.PALETTE:
+            raise BadFile(path, "colours from a palette", "grey values or RGB", "export it as grey or RGB")
         if key.dtype.name not in DTYPES or key.bits < 8:
             raise BadFile(
                 path, f"{key.bits}-bit {key.dtype} pixels", ", ".join(DTYPES), "export it with one of these types"

@@ -16,10 +16,17 @@ XYZ_FROM_SRGB = np.array(
 """Linear sRGB to CIE XYZ, white D65 (IEC 61966-2-1)."""
 
 
+MOST_BYTES = 1_000_000
+"""Of a calibration, asked before it is read."""
+
+
 def read_calibration(path: Path) -> Calibration:
     """The calibration in the JSON file at `path`. Raises `BadFile`, naming the first wrong field."""
     remedy = "see calibration.json in docs/data-model.md"
     try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise BadFile(path, f"{size} bytes", f"at most {MOST_BYTES} of a calibration", remedy)
         return Calibration.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise BadFile(path, "not there", "a calibration", remedy) from None
@@ -29,7 +36,7 @@ def read_calibration(path: Path) -> Calibration:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "it"
         raise BadFile(path, f"{field}: {first['msg'].lower()}", "a calibration", remedy) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadFile(path, "not JSON", "a calibration", remedy) from None
 
 

@@ -88,10 +88,9 @@ def _metadata(raw: rawpy.RawPy, deidentify: bool) -> tuple[dict[str, Any], tuple
     found.keep("orientation_libraw_flip", int(raw.sizes.flip))
     numbers = {"iso": raw.other.iso_speed, "exposure_s": raw.other.shutter_speed, "f_number": raw.other.aperture}
     for key, value in {**numbers, "focal_length_mm": raw.other.focal_length}.items():
-        if _known(value):
-            found.keep(key, float(value))
-    found.keep("lens_make", raw.lens.make)
-    found.keep("lens_model", raw.lens.model)
+        found.keep(key, _known(value))
+    found.keep_text("lens_make", "lens make", raw.lens.make)
+    found.keep_text("lens_model", "lens model", raw.lens.model)
     found.private("artist", raw.other.artist)
     if raw.other.timestamp.timestamp() > 0:
         found.private("timestamp", raw.other.timestamp.isoformat())
@@ -141,7 +140,8 @@ def _from_libraw(path: Path, raw: rawpy.RawPy, pattern: Pattern, pixels: NDArray
 
 
 def _known(value: float) -> float | None:
-    return float(value) if value > 0 else None
+    """LibRaw keeps float32: the shortest number that is this one there, as the camera wrote it."""
+    return float(str(np.float32(value))) if value > 0 else None
 
 
 def _calibration(path: Path, **fields: object) -> Calibration:

@@ -13,7 +13,7 @@ from tasks.errors import LineageError, RawmillError, fault
 from tasks.ingest import again, columns, layout, statistics, stored
 from tasks.ingest.again import GONE, Original, Place, Read
 from tasks.ingest.receipts import Receipt, crop_digest
-from tasks.ingest.seal import Entries
+from tasks.ingest.seal import Entries, Sealed
 from tasks.ingest.statistics import Statistics
 from tasks.ingest.stored import AGAIN, Stored
 from tasks.ingest.tally import Proved, Tally, parallel
@@ -21,6 +21,7 @@ from tasks.lineage.digest import merkle_root
 
 Arrays = Mapping[str, Stored]
 TISSUE = f"labels/{layout.TISSUE}/0"
+UNANNOTATED = "annotation not there: proved from the store alone"
 DISTRUST = "distrust this store, ingest the sources again"
 
 
@@ -36,21 +37,24 @@ class Seen:
 
 def image(place: Place, receipt: Receipt, arrays: Arrays, found: Entries, tally: Tally) -> Proved:
     """Prove one slide, microscopy image or frame."""
-    here = place.store / (receipt.image.path if receipt.image else "")
-    before, told = len(tally.faults), _claims(receipt, here, arrays, found)
-    tally.faults += [fault(here, wrong, "what the receipt tells", DISTRUST) for wrong in told]
+    here, whole = place.store / _path(receipt), not place.sealed.hurt(f"{_path(receipt)}/")
+    before = len(tally.faults)
+    if whole:
+        told = _claims(receipt, here, arrays, found)
+        tally.faults += [fault(here, wrong, "what the receipt tells", DISTRUST) for wrong in told]
     source, annotation = _files(place, receipt, tally)
     values = 0
     with ExitStack() as stack:
         said: Original | None = None
-        if source:
-            with tally.collecting():
+        with tally.collecting():
+            if source or annotation:
                 said = stack.enter_context(again.opened(place, receipt, source, annotation))
-                wrong = [*_told(receipt, said, here), *_arrays(receipt, said, arrays)]
-                tally.faults += [fault(here, each, "what its source says", DISTRUST) for each in wrong]
+            wrong = _told(receipt, said, here) if said and source and whole else []
+            wrong += _arrays(place, receipt, said if source else None, arrays) if whole else []
+            tally.faults += [fault(here, each, "what its source says", DISTRUST) for each in wrong]
         for name in sorted(n for n in arrays if n.startswith(f"{_path(receipt)}/")):
             values += _array(place, receipt, arrays, name, said, tally)
-    return _proved(receipt, source, values, len(tally.faults) > before)
+    return _proved(receipt, source, annotation, values, not whole or len(tally.faults) > before)
 
 
 def _path(receipt: Receipt) -> str:
@@ -83,11 +87,16 @@ def _told(receipt: Receipt, said: Original, here: Path) -> list[str]:
     return [*faults, "its ICC profile"] if profile != said.icc else faults
 
 
-def _arrays(receipt: Receipt, said: Original, arrays: Arrays) -> list[str]:
-    """Arrays that the source calls for and are not there, and those that are there and come from nothing."""
+def _arrays(place: Place, receipt: Receipt, said: Original | None, arrays: Arrays) -> list[str]:
+    """Arrays that the receipt or the source, where it is there, calls for and are not there, and those that are there
+    and come from nothing."""
     mine = {name.removeprefix(f"{_path(receipt)}/") for name in arrays if name.startswith(f"{_path(receipt)}/")}
     pyramids = {name for name in mine if name.rpartition("/")[2].isdecimal() and name.rpartition("/")[2] != "0"}
-    lost, foreign = set(said.reads) - mine, mine - pyramids - set(said.reads) - {TISSUE}
+    wanted = {"0", *(said.reads if said else ()), *([again.ANNOTATION] if receipt.annotation else [])}
+    wanted |= {TISSUE} if place.kind == "slides" else set()
+    lost, foreign = wanted - mine, mine - pyramids - wanted - {TISSUE}
+    if said is None:  # then nobody knows of the pictures beside it
+        foreign = {name for name in foreign if name.startswith("labels/")}
     return [f"no {name}" for name in sorted(lost)] + [f"{name}, which it does not hold" for name in sorted(foreign)]
 
 
@@ -104,21 +113,23 @@ def _array(place: Place, receipt: Receipt, arrays: Arrays, name: str, said: Orig
     """Read one array whole and check all that can be of it; returns how many values the source has of it too."""
     one, below = arrays[name], name.removeprefix(f"{_path(receipt)}/")
     folder, _, level = name.rpartition("/")
-    under = arrays.get(f"{folder}/{int(level) - 1}") if level.isdecimal() and level != "0" else None
+    beneath = f"{folder}/{int(level) - 1}" if level.isdecimal() and level != "0" else ""
+    under = None if place.sealed.hurt(f"{beneath}/") else arrays.get(beneath)
     read = said.reads.get(below) if said else None
-    if below == TISSUE:
+    if below == TISSUE and not place.sealed.hurt(f"{_path(receipt)}/"):
         with tally.collecting(), stored.decoding(one.root / one.name):
             whole = columns.tissue_reader(place.store / _path(receipt), place.params)
             read = _plane(whole)
     axes = receipt.image.axes if receipt.image and below == "0" else None
-    seen = list(parallel(partial(_shard, one, read, under, "/labels/" in name, axes), one.windows()))
-    for shard in seen:
-        tally.chunks += shard.chunks
-        tally.faults += shard.faults
+    shard = partial(_shard, place.sealed, one, read, under, "/labels/" in name, axes)
+    seen = list(parallel(shard, one.windows()))
+    for each in seen:
+        tally.chunks += each.chunks
+        tally.faults += each.faults
         tally.step()
     if axes:
-        tally.faults += _statistics(receipt, one, [shard.pieces for shard in seen])
-    return sum(shard.values for shard in seen) if said and below in said.reads else 0
+        tally.faults += _statistics(receipt, one, [each.pieces for each in seen])
+    return sum(each.values for each in seen) if said and below in said.reads else 0
 
 
 def _plane(read: Callable[[slice, slice], Any]) -> Read:
@@ -126,10 +137,18 @@ def _plane(read: Callable[[slice, slice], Any]) -> Read:
 
 
 def _shard(
-    one: Stored, read: Read | None, under: Stored | None, label: bool, axes: str | None, window: store.Window
+    sealed: Sealed,
+    one: Stored,
+    read: Read | None,
+    under: Stored | None,
+    label: bool,
+    axes: str | None,
+    window: store.Window,
 ) -> Seen:
     """Decode one shard; compare it with the source or with the level under it; its statistics."""
     file = store.shard_file(one.root / one.name, one.array, window)
+    if _failed(sealed, file, one):
+        return Seen(0, 0, {}, ())
     count = stored.chunk_count(one, window)
     try:
         pixels = stored.read(one, window)
@@ -143,6 +162,11 @@ def _shard(
     return Seen(count, pixels.size if read else 0, pieces, faults)
 
 
+def _failed(sealed: Sealed, file: Path, one: Stored) -> bool:
+    """Whether a line was told of this shard already."""
+    return file.relative_to(one.root).as_posix() in sealed.failed
+
+
 def _statistics(receipt: Receipt, one: Stored, pieces: Sequence[Mapping[str, Statistics]]) -> list[str]:
     """A line where the receipt's statistics are not those of the pixels."""
     if not all(pieces):
@@ -153,18 +177,22 @@ def _statistics(receipt: Receipt, one: Stored, pieces: Sequence[Mapping[str, Sta
     return [fault(one.root / one.name, f"statistics {found}", list(receipt.statistics), DISTRUST)]
 
 
-def _proved(receipt: Receipt, source: Path | None, values: int, faulty: bool) -> Proved:
+def _proved(receipt: Receipt, source: Path | None, annotation: Path | None, values: int, faulty: bool) -> Proved:
     if faulty:
         return Proved(receipt.id, "fault", values, "does not hold")
-    if source is None:
-        return Proved(receipt.id, "store", values, GONE)
-    return Proved(receipt.id, "source", values, f"{values} values equal to those of {receipt.source.path}")
+    known = [f.path for f, place in ((receipt.source, source), (receipt.annotation, annotation)) if f and place]
+    equal = [f"{values} values equal to those of {' and '.join(known)}"] if known else []
+    lost = [] if source else [GONE]
+    lost += [UNANNOTATED] if source and receipt.annotation and annotation is None else []
+    return Proved(receipt.id, "source" if source else "store", values, "; ".join([*equal, *lost]))
 
 
 def crops(place: Place, told: Sequence[Receipt], arrays: Arrays, tally: Tally) -> list[Proved]:
     """Prove the crops of a stack, shard by shard."""
     rows = {r.image.index: r for r in told if r.image}
     one = arrays.get("mosaic")
+    if one is None and place.sealed.hurt("mosaic/"):
+        return []  # of which a line was told
     if one is None:
         raise LineageError(fault(place.store / "mosaic", "cannot be read", "the stack of crops", AGAIN))
     proved: list[Proved] = []
@@ -184,6 +212,8 @@ def _crops(
     """Prove the crops of one shard: what was proved, and faults."""
     proved: list[Proved] = []
     tally = Tally(lambda done, total: None)
+    if _failed(place.sealed, store.shard_file(one.root / one.name, one.array, window), one):
+        return [], []
     with tally.collecting():
         pixels = stored.read(one, window)
         known = again.stored_calibration(one.root / one.name)
@@ -206,7 +236,7 @@ def _crop(place: Place, receipt: Receipt, pixels: Any, known: Calibration, tally
             wrong = _against(place, receipt, source, pixels, known)
             tally.faults += [fault(where, each, f"what {receipt.source.path} holds", DISTRUST) for each in wrong]
             values = pixels.size
-    return _proved(receipt, source, values, len(tally.faults) > before)
+    return _proved(receipt, source, None, values, len(tally.faults) > before)
 
 
 def _against(place: Place, receipt: Receipt, source: Path, pixels: Any, known: Calibration) -> list[str]:

@@ -44,24 +44,24 @@ OME = {
     "DetectorSettings": {"Gain", "Binning", "ReadOutRate"},
 }
 """Attributes of OME-XML (2016-06) that may stay, by element; identifiers and all text are private."""
+OME_NAMES = frozenset({"Name", "Fluor", "Manufacturer", "Model"})
+NUMBER = re.compile(r"[-+]?\d{1,15}(\.\d{1,20})?([eE][-+]?\d{1,3})?")
 OME_LAYOUT = frozenset({"OME", "TiffData", "UUID", "Plane", "BinData"})
 IDENTIFIER = re.compile(r"[A-Za-z]+(:\d+)+")
 
 
 def of_tiff(
-    tif: tifffile.TiffFile, series: Sequence[tifffile.TiffPageSeries], deidentify: bool
+    tif: tifffile.TiffFile, main: tifffile.TiffPageSeries, deidentify: bool
 ) -> tuple[dict[str, Any], tuple[str, ...], bytes | None]:
-    """Of a slide or image: what is kept, the sorted names of what is not, and the colour profile."""
+    """Of the slide or image `main`: what is kept, the sorted names of what is not, and the colour profile."""
     found = Kept(deidentify)
-    page = series[0].keyframe.aspage()
+    page = main.keyframe.aspage()
     known = _description(tif, page, found)
     metadata.tags_of(page, found, described=known)
     first = tif.pages.first
-    others = [one.keyframe.aspage() for one in series[1:]]
+    others = [one.keyframe.aspage() for one in tif.series if one is not main]
     metadata.described(others if first.offset == page.offset else [first, *others], found)
-    found.keep("compression", int(page.compression))
-    profile = metadata.icc_of(page)
-    metadata.keep_icc(profile, found)
+    profile = _stored(page, [page], found)
     return found.kept, tuple(sorted(found.dropped)), profile
 
 
@@ -72,10 +72,16 @@ def of_pages(
     found = Kept(deidentify)
     for page in pages:
         metadata.tags_of(page, found)
-    found.keep("compression", int(pages[0].compression))
-    profile = next((p for p in map(metadata.icc_of, pages) if p), None)
-    metadata.keep_icc(profile, found)
+    profile = _stored(pages[0], pages, found)
     return found.kept, tuple(sorted(found.dropped)), profile
+
+
+def _stored(page: tifffile.TiffPage, pages: Sequence[tifffile.TiffPage], found: Kept) -> bytes | None:
+    """How the pixels of `page` are stored, and the first colour profile of `pages`, as the policy leaves it."""
+    found.keep("compression", int(page.compression))
+    photometric = page.photometric
+    found.keep("photometric", str(getattr(photometric, "name", photometric)).lower())
+    return metadata.keep_icc(next((p for p in map(metadata.icc_of, pages) if p), None), found)
 
 
 def _description(tif: tifffile.TiffFile, page: tifffile.TiffPage, found: Kept) -> bool:
@@ -143,7 +149,10 @@ def _ome(text: str, found: Kept) -> None:
         if name in OME_LAYOUT:
             _layout(name, element, found)
             continue
-        here = {k: metadata.plain(v, metadata.MOST_WORDS) for k, v in element.attrib.items() if k in OME.get(name, ())}
+        words = {k: v for k, v in element.attrib.items() if k in OME.get(name, ())}
+        here = {k: metadata.plain(v, metadata.MOST_WORDS) for k, v in words.items() if _may_tell(k, v, found)}
+        for key in words.keys() - here.keys():
+            found.private(f"OME {name} {key}", words[key])
         if here and len(kept.setdefault(name, [])) < metadata.MOST_NUMBERS:
             kept[name].append(here)
         shown = name if element.tag.startswith(OME_SPACE) else "other"
@@ -156,6 +165,11 @@ def _ome(text: str, found: Kept) -> None:
     lens = next(iter(kept.get("Objective", [])), {}).get("NominalMagnification", "")
     if _number(str(lens)) is not None:
         found.keep("objective_magnification", _number(str(lens)))
+
+
+def _may_tell(key: str, value: str, found: Kept) -> bool:
+    """Numbers may be long where a number belongs, but not in a name."""
+    return found.may_tell(value) or (key not in OME_NAMES and NUMBER.fullmatch(value) is not None)
 
 
 def _layout(name: str, element: ET.Element, found: Kept) -> None:

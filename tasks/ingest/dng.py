@@ -20,6 +20,7 @@ from tasks.contracts import Pattern, Triple
 from tasks.ingest import descriptions, segments, tiff
 from tasks.ingest.bad import AGAIN, BadFile, too_large
 from tasks.ingest.calibration import srgb_from_camera
+from tasks.ingest.choice import REDUCED
 from tasks.ingest.params import IngestParams
 from tasks.ingest.tiff import Page
 
@@ -87,16 +88,20 @@ def _positive(value: float) -> float | None:
 
 
 def raw_page(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
-    """The full-size mosaic's page: the first page or one of its sub-pages. Raises `BadFile`."""
-    first = tiff.first_page(tif, path)
+    """The full-size mosaic's page: one of the file's pages or of their sub-pages. Raises `BadFile`."""
+    tiff.first_page(tif, path)
     with tiff.headers(path, "its pages cannot be read"):
-        pages = [first, *(first.pages or ())]
+        chain = [page.aspage() for page in tif.pages]
+        pages = [p for page in chain for p in (page, *(below.aspage() for below in page.pages or ()))]
         kinds = [int(p.photometric) for p in pages]
     mosaics = [p for p, kind in zip(pages, kinds, strict=True) if kind == CFA]
     if not mosaics:
         wrong = "already demosaiced (LinearRaw)" if LINEAR_RAW in kinds else "no mosaic in it"
         raise BadFile(path, wrong, "a Bayer mosaic (CFA)", "convert the camera's raw file without demosaicing")
-    largest: tifffile.TiffPage = max(mosaics, key=lambda p: p.imagelength * p.imagewidth)
+    whole = [p for p in mosaics if not p.subfiletype & REDUCED]
+    if len(whole) > 1:
+        raise BadFile(path, f"{len(whole)} mosaics in it", "one", "convert it to a file for each")
+    largest: tifffile.TiffPage = max(whole or mosaics, key=lambda p: p.imagelength * p.imagewidth)
     return largest
 
 

@@ -123,14 +123,22 @@ def _named(path: Path, classes: tuple[str, ...], params: IngestParams, read: Val
         values = read(rows, columns)
         indices: NDArray[np.int16] = table[values if values.dtype == np.uint8 else np.minimum(values, 256)]
         if indices.min(initial=0) < 0:
-            foreign = int(values[indices < 0].min())
-            expected = f"0 to {len(params.source_classes)}"
-            raise BadFile(
-                path, f"the value {foreign}", expected, "name it in source_classes or export the labels again"
-            )
+            raise _foreign(path, int(values[indices < 0].min()), params)
         return indices.astype(np.uint8)
 
     return named
+
+
+def _foreign(path: Path, value: int, params: IngestParams) -> BadFile:
+    """What is wrong with a value that has no name."""
+    if not params.source_classes:
+        wrong = f"the value {value}, and no names for label values"
+        expected = "source_classes in the params, such as [tumour, stroma]"
+        return BadFile(
+            path, wrong, expected, "name them there or by --classes, or set mask_values: nonzero with one name"
+        )
+    remedy = "name it in source_classes, set mask_values: nonzero, or export the labels again"
+    return BadFile(path, f"the value {value}", f"0 to {len(params.source_classes)}", remedy)
 
 
 @lru_cache(maxsize=4)
@@ -143,6 +151,7 @@ def _page(path: Path, nonzero: bool, most_pixels: int, most_segment_pixels: int,
         too_large(path, first.imagelength, first.imagewidth, most_pixels, "most_slide_pixels")
         page = tiff.page_of(first, path, most_segment_pixels)
     segments.check_codec(page, path)
+    segments.check_piece(page, path)
     return page
 
 

@@ -8,17 +8,26 @@ import csv
 import math
 import os
 import re
+import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tasks.errors import InputError, fault
+from tasks.errors import BatchError, InputError, fault
 from tasks.ingest.bad import BadFile
+from tasks.lineage.digest import sha256_bytes
 
 COLUMNS = ("file", "id", "group", "label", "mask", "intensity")
+LONGEST_ID = 100
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ANNOTATIONS = (".geojson", ".json", ".png")
+MASK_RASTERS = (".tif", ".tiff")
+"""Annotations where their name says so and the picture is there too, else pictures."""
+TAIL = re.compile(r"(?<=.)(?:\.ome)?([._-](?:mask|labels))?(?:\.ome)?\Z", re.IGNORECASE | re.DOTALL)
+"""What a name has after that of its picture: cells.ome.tif, cells_mask.png, cells-labels.ome.tif. Not `label`,
+which is what the picture of a slide's paper label is called."""
 MOST_MANIFEST_BYTES = 50_000_000
 """Some 500,000 lines."""
 LEAVE_OUT = "mend the manifest or leave the line out"
@@ -62,7 +71,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
             names = tuple(reader.fieldnames or ())
             if set(names) != set(COLUMNS) or len(names) != len(COLUMNS):
                 raise InputError(fault(path, f"columns {','.join(names)}", header, "mend the first line"))
-            rows = [{name: row[name] or "" for name in COLUMNS} for row in reader]
+            rows = [{name: row[name] or "" for name in COLUMNS} | _surplus(row) for row in reader]
     except FileNotFoundError:
         remedy = "write one, name the files themselves, or say --kind of a published dataset"
         raise InputError(fault(path, "not there", f"a manifest with the columns {header}", remedy)) from None
@@ -76,9 +85,18 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def _surplus(row: Mapping[str | None, object]) -> dict[str, str]:
+    """Under the name "": how many fields a line has, where these are more than columns."""
+    more = row.get(None)
+    return {"": str(len(COLUMNS) + len(more))} if isinstance(more, list) else {}
+
+
 def _check_size(path: Path) -> None:
-    """Raise `InputError` where the file is too large to be read whole: asked before memory is taken."""
-    size = path.stat().st_size
+    """Raise `InputError` where it is no file, or too large to be read whole: asked before memory is taken."""
+    known = path.stat()
+    if not (stat.S_ISREG(known.st_mode) or stat.S_ISDIR(known.st_mode)):  # a pipe would be waited for
+        raise InputError(fault(path, "not a file", "a CSV file", "put the manifest there"))
+    size = known.st_size
     if size > MOST_MANIFEST_BYTES:
         remedy = "split the dataset in parts"
         raise InputError(fault(path, f"{size} bytes", f"at most {MOST_MANIFEST_BYTES} of a manifest", remedy))
@@ -86,6 +104,8 @@ def _check_size(path: Path) -> None:
 
 def _entry(folder: Path, path: Path, number: int, row: Mapping[str, str], twice: Iterable[str]) -> Entry:
     where = f"line {number}"
+    if "" in row:
+        raise BadFile(path, f"{where}: {row['']} fields", f"{len(COLUMNS)}; a comma stands in quotes", LEAVE_OUT)
     if not SAFE_ID.fullmatch(row["id"]):
         expected = "letters, digits, dot, dash and underscore"
         raise BadFile(path, f"{where}: id {row['id']!r}", expected, LEAVE_OUT)
@@ -137,22 +157,23 @@ def _is_file(path: Path) -> bool:
 def entries_from_files(files: Sequence[Path]) -> tuple[Path, list[Entry], list[BadFile]]:
     """(folder, entries, faults) of a user's own files: each is its own group, named by its stem.
 
-    PNG and GeoJSON files are the annotation of the picture with the same stem.
+    `annotations_of` says which of them are the annotation of which picture.
     """
     if not files:
         raise InputError(fault("ingest", "no files", "at least one picture", "name them"))
     absolute = sorted({Path(os.path.realpath(f.parent)) / f.name for f in files})
+    nameless = [
+        BadFile(f, "a name that is not UTF-8", "a name in UTF-8", "rename it") for f in absolute if not _utf8(f)
+    ]
+    absolute = [f for f in absolute if _utf8(f)]
+    if not absolute:
+        raise BatchError([str(error) for error in nameless], 0)
     folder = Path(os.path.commonpath([f.parent for f in absolute]))
-    pictures = [f for f in absolute if f.suffix.lower() not in ANNOTATIONS]
-    notes: dict[str, list[Path]] = {}
-    for f in absolute:
-        if f.suffix.lower() in ANNOTATIONS:
-            notes.setdefault(f.stem, []).append(f)
+    pictures, notes, strays = annotations_of(absolute)
     ids = Counter(safe_id(f.stem) for f in pictures)
     bad = [
-        BadFile(f, "no picture with this name", f"a picture named {stem}.*", "name the picture too")
-        for stem in sorted(set(notes) - {p.stem for p in pictures})
-        for f in notes[stem]
+        BadFile(f, "no picture with this name", f"a picture named {split_name(f)[0]}.*", "name the picture too")
+        for f in strays
     ]
     entries = []
     for f in pictures:
@@ -164,7 +185,50 @@ def entries_from_files(files: Sequence[Path]) -> tuple[Path, list[Entry], list[B
             bad.append(BadFile(f, wrong, "at most one", "leave the others out"))
         else:
             entries.append(_plain(f, masks[0] if masks else None, folder))
-    return folder, sorted(entries, key=lambda e: e.id), bad
+    return folder, sorted(entries, key=lambda e: e.id), [*nameless, *bad]
+
+
+def annotations_of(files: Sequence[Path]) -> tuple[list[Path], dict[str, list[Path]], list[Path]]:
+    """(pictures, annotations by the stem of their picture, annotations without one), by their names alone.
+
+    PNG and GeoJSON are annotations, of the picture with the same stem, between which and the ending there may stand
+    `.ome` and `_mask`, `-mask`, `.mask` or `labels` so. A TIFF named like that is one where its picture is there.
+    """
+    others = [f for f in files if f.suffix.lower() not in ANNOTATIONS]
+    named = {split_name(f)[0] for f in others if not _says_mask(f)}
+    pictures = [f for f in others if not (_says_mask(f) and split_name(f)[0] in named)]
+    stems = {re.sub(r"(?<=.)\.ome\Z", "", f.stem, flags=re.IGNORECASE): f.stem for f in pictures}
+    stems |= {f.stem: f.stem for f in pictures}  # the very stem comes before one that is alike but for .ome
+    notes: dict[str, list[Path]] = {}
+    strays = []
+    for f in sorted({*files} - {*pictures}):
+        owner = next((stems[name] for name in (f.stem, split_name(f)[0]) if name in stems), None)
+        if owner is None:
+            strays.append(f)
+        else:
+            notes.setdefault(owner, []).append(f)
+    return pictures, notes, strays
+
+
+def split_name(path: Path) -> tuple[str, str]:
+    """A file's name as (that of its picture, what follows): `cells_mask.ome.tif` as (cells, _mask.ome.tif)."""
+    base = TAIL.sub("", path.stem, count=1)
+    return base, path.name[len(base) :]
+
+
+def _says_mask(path: Path) -> bool:
+    """Whether it is a raster whose name ends as a mask's does."""
+    found = TAIL.search(path.stem)
+    return path.suffix.lower() in MASK_RASTERS and found is not None and found[1] is not None
+
+
+def _utf8(path: Path) -> bool:
+    """Whether the path can stand in a recipe, which is UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(path: Path, mask: Path | None, folder: Path) -> Entry:
@@ -174,6 +238,13 @@ def _plain(path: Path, mask: Path | None, folder: Path) -> Entry:
 
 
 def safe_id(stem: str) -> str:
-    """`stem` as an id: what is not a letter, digit, dot, dash or underscore becomes an underscore."""
-    text = re.sub(r"[^A-Za-z0-9._-]", "_", stem)[:100]
-    return text if SAFE_ID.fullmatch(text) else f"x{text}"[:100]
+    """`stem` as an id: what is not a letter, digit, dot, dash or underscore becomes an underscore.
+
+    Names that lose letters by it, or their end, get a digest instead, or 切片 and 标本 would be one.
+    """
+    text = re.sub(r"[^A-Za-z0-9._-]", "_", stem)
+    text = text if SAFE_ID.fullmatch(text[:1]) else f"x{text}"
+    if stem.isascii() and len(text) <= LONGEST_ID:
+        return text
+    digest = sha256_bytes(unicodedata.normalize("NFC", stem).encode())[:8]
+    return f"{text[: LONGEST_ID - 9]}-{digest}"

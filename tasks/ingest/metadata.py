@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from tasks.ingest import tiff
+from tasks.ingest import icc, tiff
 
 MOST_TEXT = 4096
 MOST_WORDS = 200
@@ -46,6 +46,10 @@ EXIF_KEPT = {
     "LensModel": "lens_model", "LensSpecification": "lens_specification",
 }  # fmt: skip
 TEXT_KEYS = frozenset({"make", "model", "software", "lens_make", "lens_model", "camera_model", "firmware"})
+PROGRAM = re.compile(r"[A-Za-z][A-Za-z ]{0,40} v?\d{1,4}(\.\d{1,5}){0,4}[a-z]?(?![\w.])")
+"""A program and its version: no number that could be a date of birth or a patient's."""
+MODEL = re.compile(r"(?!.*\d{6})[\w .\-/()+%:]{0,60}")
+"""The name of a thing: short, and without a number as long as a date or an identifier."""
 
 
 @dataclass
@@ -58,9 +62,21 @@ class Kept:
 
     def keep(self, key: str, value: Any) -> None:
         """A value that may stay under the name `key`; the first one wins."""
-        clean = plain(value, MOST_WORDS)
+        clean = None if value is None else plain(value, MOST_WORDS)
         if clean not in (None, "", [], {}):
             self.kept.setdefault(key, clean)
+
+    def may_tell(self, text: str) -> bool:
+        """Whether free text may stay where a list lets the name of a thing stay."""
+        return not self.deidentify or MODEL.fullmatch(text) is not None
+
+    def keep_text(self, key: str, name: str, text: str) -> None:
+        """Text under a key of text: a program's version, or the name of a thing; else private under `name`."""
+        fits = PROGRAM.fullmatch(text.strip()) is not None if key in ("software", "firmware") else self.may_tell(text)
+        if fits or not self.deidentify:
+            self.keep(key, text)
+        else:
+            self.private(name, text)
 
     def private(self, name: str, value: Any) -> None:
         """A value of which nobody knows what it tells."""
@@ -101,7 +117,7 @@ def tags_of(page: tifffile.TiffPage, found: Kept, described: bool = False) -> No
         if code in LAYOUT or code in CAMERA or (code == DESCRIPTION and described):
             _below(tag, found) if code == EXIF else None
         elif code in KEPT:
-            _keep(found, KEPT[code], tag.value, int(tag.dtype))
+            _keep(found, KEPT[code], tag.name, tag.value, int(tag.dtype))
         elif isinstance(tag.value, Mapping):
             for name, value in tag.value.items():
                 found.private(f"{tag.name} {name}"[:MOST_WORDS], value)
@@ -115,16 +131,17 @@ def _below(tag: tifffile.TiffTag, found: Kept) -> None:
         return
     for name, value in tag.value.items():
         if name in EXIF_KEPT:
-            _keep(found, EXIF_KEPT[name], value, 5 if isinstance(value, tuple) and len(value) % 2 == 0 else 0)
+            kind = 5 if isinstance(value, tuple) and len(value) % 2 == 0 else 0
+            _keep(found, EXIF_KEPT[name], f"EXIF {name}", value, kind)
         else:
             found.private(f"EXIF {name}"[:MOST_WORDS], value)
 
 
-def _keep(found: Kept, key: str, value: Any, kind: int) -> None:
+def _keep(found: Kept, key: str, name: str, value: Any, kind: int) -> None:
     """Keep text under keys of text, and numbers under the others: nothing else may pass as what it is not."""
     if key in TEXT_KEYS:
         if isinstance(value, str):
-            found.keep(key, value)
+            found.keep_text(key, name, value)
         return
     numbers = np.atleast_1d(np.asarray(value)).ravel()
     if numbers.dtype.kind not in "iuf" or not 0 < numbers.size <= MOST_NUMBERS:
@@ -140,9 +157,13 @@ def icc_of(page: tifffile.TiffPage) -> bytes | None:
     return bytes(tag.value) if tag is not None and isinstance(tag.value, bytes) and tag.value else None
 
 
-def keep_icc(profile: bytes | None, found: Kept) -> None:
-    if profile:
-        found.keep("icc", profile)
+def keep_icc(profile: bytes | None, found: Kept) -> bytes | None:
+    """The colour profile that may stay: as it is, or by the policy its colours without its texts."""
+    if profile and found.deidentify:
+        profile, lost = icc.without_texts(profile)
+        found.dropped |= lost
+    found.keep("icc", profile)
+    return profile
 
 
 def described(pages: Iterable[tifffile.TiffPage], found: Kept) -> None:
@@ -156,5 +177,5 @@ def described(pages: Iterable[tifffile.TiffPage], found: Kept) -> None:
 
 def software(text: str) -> str | None:
     """A program and its version at the start of a description, where it is no more than that."""
-    match = re.match(r"[A-Za-z][A-Za-z ]{0,40} v?\d[\d.]{0,20}", text)
+    match = PROGRAM.match(text)
     return match[0].strip() if match else None

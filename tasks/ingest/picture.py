@@ -5,8 +5,7 @@ What a file's headers say is read and checked once a process and kept while the 
 """
 
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -18,10 +17,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from tasks import store
+from tasks import jpeg, store
 from tasks.ingest import descriptions, scale, segments, tiff
 from tasks.ingest.axes import Grid, grid_of
 from tasks.ingest.bad import AGAIN, BadFile, too_large
+from tasks.ingest.choice import Choice, chosen
 from tasks.ingest.params import IngestParams
 from tasks.ingest.sniff import format_of
 from tasks.ingest.tiff import Page
@@ -29,7 +29,6 @@ from tasks.ingest.tiff import Page
 Kind = Literal["slides", "images"]
 RGB8 = "8-bit RGB"
 EXPORT = "export it as 8-bit RGB TIFF"
-NAMES = {"thumbnail": "thumbnail", "label": "label", "macro": "macro", "overview": "macro"}
 SHOW_LABEL = ("label", "macro")
 """Pictures that show the slide's label, and so perhaps a name."""
 DECODER = f"tifffile {tifffile.__version__}, imagecodecs {imagecodecs.__version__}"
@@ -96,14 +95,23 @@ class Picture:
         return np.ascontiguousarray(pixels).astype(np.uint8, copy=False)
 
     def jpeg_stream(self, row: int, column: int) -> bytes:
-        """The bytes of one tile of level 0 as a self-contained JPEG. Raises `BadFile`."""
-        from tasks import jpeg
-
+        """The bytes of one tile of level 0 as a self-contained JPEG, its comments left out. Raises `BadFile`."""
         page = self._grid.first
         index = row * tiff.grid(page)[1] + column
         data = segments.raw(page, self._file, self.path, index)
         segments.check_claim(page, index, data, self.path)
-        return jpeg.self_contained(page.tables, data, page.photometric == 2 and not page.jfif)
+        if jpeg.frame_size(data)[:2] != page.segment:
+            raise BadFile(
+                self.path,
+                "JPEG tiles cut at its edges",
+                f"tiles of {page.segment[0]} x {page.segment[1]}",
+                "set jpeg: recode",
+            )
+        try:
+            return jpeg.self_contained(page.tables, data, page.photometric == 2 and not page.jfif)
+        except ValueError:
+            wrong = f"piece {index} of its pixel data is no whole JPEG stream"
+            raise BadFile(self.path, wrong, "whole pixel data", AGAIN) from None
 
 
 @contextmanager
@@ -131,7 +139,8 @@ def _closed(path: Path, kind: Kind, params: str, _state: tuple[int, int, int]) -
             if not series:
                 raise BadFile(path, "no picture in it", "a whole TIFF file", AGAIN)
             _check_understood(tif, series[0], path)
-        return _picture(tif, series, path, kind, known)
+            choice = chosen(tif, series, path)
+        return _picture(tif, choice, path, kind, known)
 
 
 def _check_understood(tif: tifffile.TiffFile, first: tifffile.TiffPageSeries, path: Path) -> None:
@@ -143,22 +152,22 @@ def _check_understood(tif: tifffile.TiffFile, first: tifffile.TiffPageSeries, pa
             raise BadFile(path, wrong, "all its planes in this one file", "copy it whole or join its parts")
 
 
-def _picture(
-    tif: tifffile.TiffFile, series: Sequence[tifffile.TiffPageSeries], path: Path, kind: Kind, params: IngestParams
-) -> Picture:
-    grid = grid_of(tif, series[0], path, params)
+def _picture(tif: tifffile.TiffFile, choice: Choice, path: Path, kind: Kind, params: IngestParams) -> Picture:
+    main = choice.main
+    grid = grid_of(tif, main, path, params)
     rgb = kind == "slides" or _is_rgb(grid)
     if kind == "slides":
-        _check_slide(tif, series[0], grid, path, params)
+        _check_slide(tif, main, grid, path, params)
     with tiff.headers(path, "its resolution cannot be read"):
-        sizes = scale.scale_of(tif, series[0], path, params)
+        sizes = scale.scale_of(tif, main, path, params)
     if kind == "slides" and sizes.pixel_um is None:
         remedy = "set pixel_size_um in the params"
         raise BadFile(path, "does not say how large a pixel is", "micrometres a pixel", remedy)
     with tiff.headers(path, "the pictures beside it cannot be read"):
-        beside, hidden = _associated(series[1:], path, params) if kind == "slides" else ({}, [])
+        beside, hidden = _associated(choice, path, params)
     with tiff.headers(path, "its tags cannot be read"):
-        kept, dropped, icc = descriptions.of_tiff(tif, series, params.deidentify)
+        kept, dropped, icc = descriptions.of_tiff(tif, main, params.deidentify)
+    markers = segments.dropped_markers(grid.first, path)
     return Picture(
         path=path,
         form=form_of(tif, grid.first),
@@ -169,9 +178,9 @@ def _picture(
         pixel_size_um=sizes.pixel_um,
         z_um=sizes.z_um,
         t_s=sizes.t_s,
-        channels=store.RGB if rgb else scale.channels_of(tif, grid),
+        channels=store.RGB if rgb else scale.channels_of(tif, main, grid, params.deidentify),
         metadata=kept,
-        dropped=tuple(sorted({*dropped, *hidden})),
+        dropped=tuple(sorted({*dropped, *hidden, *choice.left_out, *markers})),
         icc=icc,
         associated=beside,
         jpeg_tile_px=_jpeg_tile(grid) if rgb else None,
@@ -204,27 +213,20 @@ def _check_slide(
                 tiff.page_of(whole, path, params.most_frame_pixels)
 
 
-def _associated(
-    series: Sequence[tifffile.TiffPageSeries], path: Path, params: IngestParams
-) -> tuple[dict[str, Page], list[str]]:
-    """The pictures beside the slide that the params keep, by name, and the names of those that the policy hides."""
+def _associated(choice: Choice, path: Path, params: IngestParams) -> tuple[dict[str, Page], list[str]]:
+    """The pictures beside the slide that the params keep, 8 bits each, by name, and the names of the others."""
     found: dict[str, Page] = {}
     hidden = []
-    for one in series:
-        words = re.findall(r"[a-z]+", one.name.lower())
-        name = next((NAMES[w] for w in words if w in NAMES), None)
-        if name is None or name in found or one.pages[0] is None:
-            continue
-        if params.deidentify and name in SHOW_LABEL:
+    for name, one in choice.beside:
+        shown = name in params.associated and not (params.deidentify and name in SHOW_LABEL)
+        if shown and name not in found and one.dtype == np.uint8:
+            found[name] = _beside(one.keyframe.aspage(), path, params)
+        else:
             hidden.append(f"picture {name}")
-        elif name in params.associated:
-            found[name] = _beside(one.pages[0].aspage(), path, params)
     return found, hidden
 
 
 def _beside(page: tifffile.TiffPage, path: Path, params: IngestParams) -> Page:
-    if page.dtype != np.uint8:
-        raise BadFile(path, f"a picture beside it of {page.dtype}", RGB8, EXPORT)
     too_large(path, page.imagelength, page.imagewidth, params.most_frame_pixels, "most_frame_pixels")
     found = tiff.page_of(page, path, params.most_frame_pixels)
     segments.check_codec(found, path)

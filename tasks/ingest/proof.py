@@ -1,24 +1,24 @@
 """The receipts of a store in the making: from what its items have put down about each source."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tasks import output
 from tasks.ingest import statistics
 from tasks.ingest.manifest import Entry
 from tasks.ingest.receipts import Receipt, SourceFile, Stored, image_digest, rejected, source_file, stored
+from tasks.ingest.refused import Refused
 from tasks.ingest.sources import Sources
 from tasks.output import Job
 
 Facts = Mapping[str, Any]
 
 
-def receipts_of(job: Job, sources: Sources, entries: Sequence[Entry], lines: Sequence[str]) -> list[Receipt]:
-    """One receipt an entry that is in the store, and one a line of what was refused."""
+def receipts_of(job: Job, sources: Sources, entries: Sequence[Entry], refused: Sequence[Refused]) -> list[Receipt]:
+    """One receipt an entry that is in the store, and one each of what was refused."""
     told, known = _told(job, sources), _digests(job)
     good = [_stored(job, sources, number, entry, told[entry.id], known) for number, entry in enumerate(entries)]
-    return [*good, *(_rejected(job, sources, line) for line in lines)]
+    return [*good, *(_rejected(job, sources, one) for one in refused)]
 
 
 def _told(job: Job, sources: Sources) -> Mapping[str, Facts]:
@@ -73,8 +73,11 @@ def _file(sources: Sources, name: str) -> SourceFile:
     return SourceFile(path=name, sha256=sources.digests[name], bytes=sources.sizes[name], uri=sources.uris.get(name))
 
 
-def _rejected(job: Job, sources: Sources, line: str) -> Receipt:
-    """Of a refused file; it is named by its place in the dataset, with which the line begins."""
-    name = Path(line.split(": ", 1)[0]).as_posix()
-    source = source_file(sources.place(job), name, sources.digests, sources.uris.get(name))
-    return rejected(name, source, line)
+def _rejected(job: Job, sources: Sources, one: Refused) -> Receipt:
+    """Of a refused source and its annotation, whichever of them was the reason."""
+    annotation = _refused_file(job, sources, one.mask) if one.mask else None
+    return rejected(one.id, _refused_file(job, sources, one.file), one.line, annotation)
+
+
+def _refused_file(job: Job, sources: Sources, name: str) -> SourceFile:
+    return source_file(sources.place(job), name, sources.digests, sources.uris.get(name))

@@ -123,6 +123,8 @@ def source_file(folder: Path, name: str, digests: Mapping[str, str], uri: str | 
     """
     path = folder / name
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return SourceFile(path=name, sha256=None, bytes=None, uri=uri)
         size = path.stat().st_size
         return SourceFile(path=name, sha256=digests.get(name) or sha256_file(path), bytes=size, uri=uri)
     except OSError:
@@ -166,6 +168,6 @@ def _parsed(path: Path, number: int, line: bytes) -> Receipt:
     try:
         return Receipt.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        wrong = f"line {number}: {'.'.join(map(str, first['loc']))} {first['msg'].lower()}"
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        wrong = f"line {number}: {f'not right at {where}' if where else 'not a receipt'}"
         raise LineageError(fault(path, wrong, "a receipt of an ingest", "ingest the sources again")) from None

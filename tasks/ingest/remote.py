@@ -14,7 +14,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 from tasks.disk import storage_faults
 from tasks.errors import InputError, StoreError, fault
 from tasks.ingest import fetched, remote_faults
-from tasks.ingest.manifest import safe_id
+from tasks.ingest.manifest import safe_id, split_name
 from tasks.lock import Busy, locked
 
 CHUNK_BYTES = 8 << 20
@@ -78,15 +78,20 @@ def fetch(uris: Sequence[str], folder: Path) -> tuple[dict[str, Path], list[Inpu
 
     Patterns (`s3://bucket/*.svs`) give all files that match. A file has the URI's own name; where two would have
     the same, each gets 8 hex digits of the URI without its ending, so that an annotation stays with its picture.
-    Raises `StoreError` where `folder` cannot be written or another process does so.
+    A folder into which nothing came is removed. Raises `StoreError` where `folder` cannot be or is being written.
     """
     faults: list[InputError] = []
     found = _distinct(_found(uris, faults), faults)
+    if not found:
+        return {}, faults
     with storage_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with locked(folder / ".fetching"):
-            return _fetch_all(found, folder, faults), faults
+            files = _fetch_all(found, folder, faults)
+        with suppress(OSError):  # what came stays, an empty folder does not
+            folder.rmdir()
+        return files, faults
     except Busy:
         remedy = "wait for it, or choose another --out"
         raise StoreError(fault(folder, "another process fetches into it", "one at a time", remedy)) from None
@@ -192,13 +197,14 @@ def _names(uris: Sequence[str], folder: Path) -> dict[str, str]:
 
 
 def _place(uri: str) -> str:
-    """`uri` without its ending."""
-    return uri.rsplit("/", 1)[0] + "/" + Path(uri.rsplit("/", 1)[1]).stem
+    """`uri` without what a picture and its annotation have after the name of the picture."""
+    folder, _, name = uri.rpartition("/")
+    return f"{folder}/{split_name(Path(name))[0]}"
 
 
 def _split_name(uri: str) -> tuple[str, str]:
-    name = Path(unquote(uri.rsplit("/", 1)[1]) or "file")
-    return safe_id(name.stem), re.sub(r"[^A-Za-z0-9.]", "", name.suffix)
+    stem, ending = split_name(Path(unquote(uri.rsplit("/", 1)[1]) or "file"))
+    return safe_id(stem), re.sub(r"[^A-Za-z0-9._-]", "", ending)
 
 
 def _digest(text: str) -> str:

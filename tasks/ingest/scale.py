@@ -14,6 +14,7 @@ from tasks import store
 from tasks.ingest import tiff
 from tasks.ingest.axes import Grid
 from tasks.ingest.bad import BadFile
+from tasks.ingest.metadata import MODEL
 from tasks.ingest.params import IngestParams
 
 UM = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "nm": 1e-3, "pm": 1e-6}
@@ -41,7 +42,7 @@ def scale_of(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
     Raises `BadFile` where x and y differ by more than 1 %: rawmill's pixels are square.
     """
     page = series.keyframe.aspage()
-    pixels = ome_pixels(tif)
+    pixels = ome_pixels(tif, series)
     if pixels is not None:
         sizes, z_um, t_s = _ome_size(pixels), _ome_value(pixels, "PhysicalSizeZ", UM), _ome_time(pixels)
     elif tif.is_imagej:
@@ -71,14 +72,19 @@ def _aperio(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, flo
     return _plausible(float(found[1]), float(found[1])) if found else None
 
 
-def ome_pixels(tif: tifffile.TiffFile) -> ET.Element | None:
-    """The element `Pixels` of the first image in OME-XML (OME 2016-06)."""
+def ome_pixels(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ET.Element | None:
+    """The element `Pixels` of the image of `series` in OME-XML (OME 2016-06): of its size, best of its name."""
     if not tif.is_ome or not tif.ome_metadata:
         return None
     try:
-        return next((e for e in ET.fromstring(tif.ome_metadata).iter() if e.tag.endswith("}Pixels")), None)
+        images = list(ET.fromstring(tif.ome_metadata).iterfind("{*}Image"))
     except ET.ParseError:
         return None
+    page = series.keyframe
+    size = {"SizeX": str(page.imagewidth), "SizeY": str(page.imagelength)}
+    found = [(i.get("Name") == series.name, p) for i in images for p in i.iterfind("{*}Pixels")]
+    fitting = [(named, p) for named, p in found if size.items() <= p.attrib.items()] or found
+    return max(fitting, key=lambda item: item[0])[1] if fitting else None
 
 
 def _ome_value(pixels: ET.Element, name: str, units: Mapping[str, float]) -> float | None:
@@ -126,18 +132,25 @@ def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
     return _plausible(unit / y, unit / x) if x > 0 and y > 0 else None
 
 
-def channels_of(tif: tifffile.TiffFile, grid: Grid) -> tuple[tuple[str, str], ...]:
-    """(name, RRGGBB) of each channel: OME-XML's, else red, green and blue of RGB pages, else counted."""
+def channels_of(
+    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, grid: Grid, deidentify: bool
+) -> tuple[tuple[str, str], ...]:
+    """(name, RRGGBB) of each channel: OME-XML's, else red, green and blue of RGB pages, else counted.
+
+    By the policy a name that may be more than the name of a channel is counted too.
+    """
     count = grid.shape[grid.axes.index("c")] if "c" in grid.axes else 1
     if grid.samples and count == 3 and grid.first.photometric in (2, 6):
         return store.RGB
-    pixels = ome_pixels(tif)
+    pixels = ome_pixels(tif, series)
     said = [] if pixels is None else [e.attrib for e in pixels if e.tag.endswith("}Channel")]
     plain = COLOURS if count > 1 else ("FFFFFF",)
     out = []
     for i in range(count):
         one = said[i] if len(said) == count else {}
-        out.append((str(one.get("Name") or f"channel {i}")[:200], _colour(one.get("Color")) or plain[i % len(plain)]))
+        name = str(one.get("Name") or "")[:200]
+        shown = name if name and (not deidentify or MODEL.fullmatch(name)) else f"channel {i}"
+        out.append((shown, _colour(one.get("Color")) or plain[i % len(plain)]))
     return tuple(out)
 
 

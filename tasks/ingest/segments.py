@@ -5,6 +5,7 @@ stream must state that size before its decoder runs. Only compressions of which 
 cut segment is an error here, never a patch of zeros. Reads go by `os.pread`, so that threads share the file.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from tasks.ingest.bad import AGAIN, BadFile
 from tasks.ingest.tiff import Page, grid
+from tasks.jpeg import dropped, frame_size
 
 DAMAGED = (
     *(tifffile.TiffFileError, RuntimeError, ValueError, NotImplementedError, IndexError, KeyError, TypeError),
@@ -28,10 +30,12 @@ JPEG_2000 = (33004, 33005, 34712)
 COMPRESSIONS = {NONE: "none", 5: "LZW", JPEG: "JPEG", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
 COMPRESSIONS |= {50000: "zstd", 34925: "LZMA", **dict.fromkeys(JPEG_2000, "JPEG 2000")}
 MOST_ROWS = 256
+MOST_PIECE_BYTES = 2**26
+"""Of a tile or strip that must be unpacked whole for any window in it: each column of the picture does so again."""
 JPEG_END = b"\xff\xd9"
-NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-"""Start-of-frame markers (ITU T.81, table B.1)."""
+PALETTE = 3
+LOOKED_AT = 64
+"""Tiles of a picture whose JPEG markers are read to name what is not kept."""
 
 
 def check_codec(page: Page, path: Path) -> None:
@@ -41,6 +45,15 @@ def check_codec(page: Page, path: Path) -> None:
         raise BadFile(path, wrong, f"one of {', '.join(sorted(set(COMPRESSIONS.values())))}", "export it again")
     if page.compression != JPEG and page.photometric == 6:
         raise BadFile(path, "YCbCr pixels without JPEG", "RGB pixels", "export it as RGB")
+
+
+def check_piece(page: Page, path: Path) -> None:
+    """Raise `BadFile` where a packed tile or strip is too large to be unpacked again for each window in it."""
+    height, width = page.segment
+    size = height * width * (1 if page.planar else page.samples) * page.dtype.itemsize
+    if size > MOST_PIECE_BYTES and not _plain(page):
+        wrong = f"a piece of {height} x {width} pixels in one"
+        raise BadFile(path, wrong, f"tiles or strips of at most {MOST_PIECE_BYTES} bytes", "export it in tiles")
 
 
 def read_into(out: NDArray[np.generic], page: Page, file: int, path: Path, rows: slice, columns: slice) -> None:
@@ -153,7 +166,7 @@ def check_claim(page: Page, index: int, data: bytes, path: Path) -> None:
 def _check_claim(page: Page, index: int, data: bytes) -> None:
     """Raise `ValueError` unless a stream that states its size states that of its segment."""
     if page.compression == JPEG:
-        stated = jpeg_size((page.header or b"") + data)
+        stated = frame_size((page.header or b"") + data)
     elif page.compression in JPEG_2000:
         stated = jpeg_2000_size(data)
     else:
@@ -165,41 +178,13 @@ def _check_claim(page: Page, index: int, data: bytes) -> None:
     cut = min(page.segment[0], page.height - top), min(page.segment[1], page.width - left)
     heights = (page.segment[0], cut[0])
     if page.photometric == MOSAIC:
-        # Lossless JPEG of a mosaic takes two or four columns as its components (DNG specification, chapter 3).
-        stated = stated[0], stated[1] * stated[2], 1
+        # Lossless JPEG of a mosaic takes two or four columns as its components, or two rows as one (DNG
+        # specification, chapter 3): what counts is the number of values.
+        values = stated[0] * stated[1] * stated[2]
+        sizes = [(h, w) for h in heights for w in (page.segment[1], cut[1]) if h * w == values]
+        stated = (*(sizes[0] if sizes else stated[:2]), 1)
     if stated[2] != samples or stated[0] not in heights or stated[1] not in (page.segment[1], cut[1]):
         raise ValueError(f"a stream of {stated}, not of {page.segment} and {samples} samples")
-
-
-def jpeg_size(data: bytes) -> tuple[int, int, int]:
-    """(height, width, components) as the frame header of a JPEG stream says (ITU T.81, B.2.2). Raises `ValueError`.
-
-    A second frame before the scan would be the one that a decoder sees: there must be one only.
-    """
-    found = [
-        (int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big"), data[at + 9])
-        for marker, at in _markers(data)
-        if marker in FRAMES
-    ]
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} frames in a JPEG stream")
-    return found[0]
-
-
-def _markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """(marker, its place) up to the start of the scan."""
-    at = 0
-    while at + 10 <= len(data):
-        if data[at] != 0xFF:
-            raise ValueError("no JPEG marker where one must be")
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if marker == 0xDA:
-            return
-        yield marker, at
-        at += 2 if marker in NO_LENGTH else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
 
 
 def jpeg_2000_size(data: bytes) -> tuple[int, int, int]:
@@ -209,6 +194,26 @@ def jpeg_2000_size(data: bytes) -> tuple[int, int, int]:
         raise ValueError("no JPEG 2000 codestream")
     width, height, left, top = (int.from_bytes(data[at + n : at + n + 4], "big") for n in (8, 12, 16, 20))
     return height - top, width - left, int.from_bytes(data[at + 40 : at + 42], "big")
+
+
+def dropped_markers(page: Page, path: Path) -> set[str]:
+    """Names of JPEG comments and application data, which are never kept: of the tables and tiles spread over `page`."""
+    if page.compression != JPEG:
+        return set()
+    names: set[str] = set()
+    with path.open("rb") as file:
+        some = np.unique(np.linspace(0, len(page.offsets) - 1, LOOKED_AT).astype(int)).tolist()
+        for data in (page.tables or b"", *(_stream(page, file.fileno(), path, index) for index in some)):
+            with contextlib.suppress(ValueError):  # met again when it is read
+                names |= dropped(data)
+    return names
+
+
+def _stream(page: Page, file: int, path: Path, index: int) -> bytes:
+    try:
+        return (page.header or b"") + raw(page, file, path, index)
+    except BadFile:
+        return b""
 
 
 def whole(page: Page, file: int, path: Path) -> NDArray[np.generic]:

@@ -1,5 +1,6 @@
 """What a file is, from what is in it: the name's ending only tells camera raw formats from plain TIFF."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Literal
 import numpy as np
 import tifffile
 
-from tasks.errors import InputError, fault
 from tasks.ingest import tiff
 from tasks.ingest.bad import AGAIN, BadFile
 from tasks.ingest.params import Kind
@@ -20,6 +20,8 @@ CAMERA_RAW = frozenset(
 )
 DNG_VERSION = 50706
 TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+MOSAIC = "mosaics"
+SORTS = {"slides": "a slide", "images": "an image", MOSAIC: "a mosaic"}
 CROP_SIDE_PX = 512
 """A mosaic of at most this side is a crop, where nobody says what it is."""
 
@@ -98,16 +100,19 @@ def _is_stack(tif: tifffile.TiffFile) -> bool:
     return (first.imagelength, first.imagewidth) == (second.imagelength, second.imagewidth)
 
 
-def one_kind(looks: Mapping[Path, Look]) -> Kind:
-    """The kind of a store that holds all of `looks`: crops are small mosaics of one size. Raises `InputError`."""
-    kinds = {seen.kind for seen in looks.values()}
-    if kinds == {"crops"} and len({(seen.height, seen.width) for seen in looks.values()}) == 1:
-        return "crops"
-    mosaics = kinds <= {"crops", "frames"}
-    if not mosaics and len(kinds) > 1:
-        least = min(kinds, key=("crops", "frames", "slides", "images").index)
-        others = "slides" if "slides" in kinds else "images"
-        odd = min(path for path, seen in looks.items() if seen.kind == least)
-        wrong = "a slide among images" if least == "slides" else f"a mosaic among {others}"
-        raise InputError(fault(odd, wrong, "one kind of file", "ingest them apart"))
-    return "frames" if mosaics else next(iter(kinds))
+def one_kind(looks: Mapping[Path, Look]) -> tuple[Kind, list[BadFile]]:
+    """The commonest kind of `looks`, and what is wrong with each file of another: crops are small mosaics of one size.
+
+    Of kinds that are equally common: slides, then images, then mosaics.
+    """
+    sorts = {path: MOSAIC if seen.kind in ("crops", "frames") else seen.kind for path, seen in looks.items()}
+    counts = Counter(sorts.values())
+    kind = max(SORTS, key=lambda sort: counts[sort])
+    others = [path for path, sort in sorts.items() if sort != kind]
+    wrong = {path: f"{SORTS[sorts[path]]} among {'mosaics' if kind == MOSAIC else kind}" for path in others}
+    odd = [BadFile(path, words, "one kind of file", "ingest it apart") for path, words in wrong.items()]
+    if kind != MOSAIC:
+        return kind, odd  # type: ignore[return-value]
+    mosaics = [looks[path] for path, sort in sorts.items() if sort == MOSAIC]
+    alike = {(seen.kind, seen.height, seen.width) for seen in mosaics}
+    return ("crops" if len(alike) == 1 and mosaics[0].kind == "crops" else "frames"), odd

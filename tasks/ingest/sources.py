@@ -2,20 +2,27 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from tasks.contracts import Calibration
 from tasks.errors import LineageError, fault
+from tasks.ingest.bad import BadFile
 from tasks.ingest.manifest import Entry
 from tasks.ingest.params import Kind
+from tasks.ingest.refused import Refused
 from tasks.lineage.digest import RECIPE, pretty, sha256_file
 from tasks.lineage.recipe import artefact, read_tree, source_file
 from tasks.output import Job
 
 FILE = "sources.json"
+PUT_BACK = "put it back, or run again to take it as it is now"
+State = tuple[int, int, int]
+"""Size, time of change in ns and number of a file: what was read of it holds while they do."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,8 @@ class Sources:
     """SHA-256 of each file of the entries."""
     sizes: Mapping[str, int]
     """Their bytes."""
-    rejected: tuple[str, ...]
-    """Lines of what was refused before any work."""
+    refused: tuple[Refused, ...]
+    """What was refused before any work, sorted by its lines."""
     seen: Mapping[str, Seen]
     """By id; empty for crops and frames."""
     uris: Mapping[str, str]
@@ -86,10 +93,15 @@ class Sources:
             calibration=Calibration.model_validate(calibration) if calibration else None,
             digests=known["digests"],
             sizes=known["sizes"],
-            rejected=tuple(known["rejected"]),
+            refused=tuple(Refused(**one) for one in known["refused"]),
             seen={name: Seen.from_plain(each) for name, each in known["seen"].items()},
             uris=known["uris"],
         )
+
+    @property
+    def rejected(self) -> tuple[str, ...]:
+        """Lines of what was refused before any work."""
+        return tuple(one.line for one in self.refused)
 
     @property
     def picture_kind(self) -> Literal["slides", "images"]:
@@ -105,13 +117,51 @@ class Sources:
         """The folder of the sources, seen from where this process works."""
         return Path(os.path.normpath(job.out.resolve().parent / self.folder))
 
-    def verify(self, folder: Path, entry: Entry) -> None:
-        """The entry's files are still those that the plan names. Raises `LineageError`."""
+    def states(self, folder: Path, entry: Entry) -> list[State]:
+        """Size, time of change and number of the entry's files as they are now. Raises `LineageError`."""
+        return [_state(folder / name) for name in filter(None, (entry.file, entry.mask))]
+
+    def verify(self, folder: Path, entry: Entry) -> list[State]:
+        """The entry's files are those that the plan names; returns their states. Raises `LineageError`."""
         for name in filter(None, (entry.file, entry.mask)):
-            found, stored = sha256_file(folder / name), self.digests[name]
+            path, stored = folder / name, self.digests[name]
+            found = _digest(path, _state(path))
             if found != stored:
-                remedy = "put it back, or run again to take it as it is now"
-                raise LineageError(fault(folder / name, f"SHA-256 {found[:16]}", stored[:16], remedy))
+                raise LineageError(fault(path, f"SHA-256 {found[:16]}", stored[:16], PUT_BACK))
+        return self.states(folder, entry)
+
+    @contextmanager
+    def steady(self, folder: Path, entry: Entry) -> Iterator[list[State]]:
+        """For as long as the entry's files are read: `LineageError` where they changed meanwhile.
+
+        A `BadFile` is believed only of files that are those of the plan: a medium that went away for a moment
+        must not be written down as a bad file.
+        """
+        before = self.states(folder, entry)
+        try:
+            yield before
+        except BadFile:
+            self.verify(folder, entry)
+            raise
+        if self.states(folder, entry) != before:
+            raise LineageError(fault(folder / entry.file, "changed while it was read", "the same file", PUT_BACK))
+
+
+def _state(path: Path) -> State:
+    try:
+        known = path.stat()
+    except OSError as error:
+        raise LineageError(fault(path, os.strerror(error.errno or 0).lower(), "the source", PUT_BACK)) from None
+    return known.st_size, known.st_mtime_ns, known.st_ino
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, state: State) -> str:
+    """SHA-256 of a source, read once for each state of it. Raises `LineageError` where it changes under the reading."""
+    found = sha256_file(path)
+    if _state(path) != state:
+        raise LineageError(fault(path, "changed while it was read", "the same file", PUT_BACK))
+    return found
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ as one line each in the store's `rejected` attribute, in its receipts, in its re
 `finish` returns, of which whoever runs the step complains (`output.complain`) once the good ones are in place.
 """
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Any
 from tasks import output
 from tasks.contracts import Calibration, Record
 from tasks.disk import storage_faults
-from tasks.errors import BatchError, InputError
+from tasks.errors import BatchError, InputError, LineageError, fault
 from tasks.ingest import columns, crate, layout, mosaic, published, receipts, rows, splits, survey, tiles
 from tasks.ingest.bad import BadFile
 from tasks.ingest.calibration import read_calibration
@@ -23,6 +24,7 @@ from tasks.ingest.classes import names_found
 from tasks.ingest.manifest import Entry, entries_from_files, read_manifest
 from tasks.ingest.params import IngestParams
 from tasks.ingest.proof import receipts_of
+from tasks.ingest.refused import refused, refused_of
 from tasks.ingest.sources import Seen, Sources, inputs_of, relative_place, shown
 from tasks.lineage.recipe import Plan
 from tasks.output import Job
@@ -69,7 +71,7 @@ def prepare_files(
     found = (entries, bad, known, [calibration] if calibration else [])
     named = {path.resolve(): uri for path, uri in uris.items()}
     names = {name for e in entries for name in (e.file, e.mask) if name}
-    origins = {name: named[path] for name in names if (path := (folder / name).resolve()) in named}
+    origins = {name: named[path] for name in names if (path := Path(os.path.realpath(folder / name))) in named}
     return _prepare(folder, out, params, found, (out.stem, f"rawmill ingest FILES --out {out.name}"), origins)
 
 
@@ -99,6 +101,7 @@ def _survey(
 ) -> tuple[Sources, list[Mapping[str, Any]]]:
     """Sort out what can be known to be bad before any work."""
     entries, bad, calibration, named = found[0], list(found[1]), found[2], found[3]
+    entries = survey.readable(folder, entries, bad)
     inputs = inputs_of(folder, out, entries, named, uris)
     kind, entries = survey.kind_of(folder, entries, params, bad)
     classes = names_found(survey.names_of(folder, entries, params), params)
@@ -117,7 +120,7 @@ def _survey(
         calibration=calibration,
         digests=inputs.digests,
         sizes=inputs.sizes,
-        rejected=tuple(sorted(error.line(folder) for error in bad)),
+        refused=refused_of(folder, found[0], {entry.id for entry in entries}, bad),
         seen=seen,
         uris=uris,
     )
@@ -163,12 +166,13 @@ def process(job: Job, item: str) -> None:
 
 def _crops(job: Job, item: str, sources: Sources, params: IngestParams) -> None:
     folder, first = sources.place(job), int(item.removeprefix("crops-"))
-    entries = sources.entries[first : first + layout.CROPS_A_SHARD]
-    crops = []
-    for entry in entries:
+    told, crops = {}, []
+    for entry in sources.entries[first : first + layout.CROPS_A_SHARD]:
         sources.verify(folder, entry)
-        crops.append(mosaic.decode(folder / entry.file, sources.calibration, params))
-    told = {entry.id: layout.crop_facts(folder / entry.file, crop) for entry, crop in zip(entries, crops, strict=True)}
+        with sources.steady(folder, entry):
+            crop = mosaic.decode(folder / entry.file, sources.calibration, params)
+            told[entry.id] = layout.crop_facts(folder / entry.file, crop)
+        crops.append(crop)
     output.mark_done(job, item, layout.write_crops(job.content, first, crops), {"crops": told})
 
 
@@ -176,7 +180,8 @@ def _frame(job: Job, item: str, sources: Sources, params: IngestParams) -> None:
     folder, entry = sources.place(job), sources.entry(item)
     sources.verify(folder, entry)
     try:
-        files, facts = layout.write_frame(folder, job.content, entry, sources.calibration, sources.classes, params)
+        with sources.steady(folder, entry):
+            files, facts = layout.write_frame(folder, job.content, entry, sources.calibration, sources.classes, params)
     except BadFile as error:
         shutil.rmtree(job.content / "frames" / item, ignore_errors=True)
         files, facts = [], {"rejected": error.line(folder)}
@@ -185,31 +190,49 @@ def _frame(job: Job, item: str, sources: Sources, params: IngestParams) -> None:
 
 def _column(job: Job, item: str, sources: Sources, params: IngestParams) -> None:
     name, _, number = item.rpartition("/")
-    folder, here = sources.place(job), job.content / sources.kind / name
+    folder, here, entry = sources.place(job), job.content / sources.kind / name, sources.entry(name)
+    states = sources.states(folder, entry)
     try:
-        files, facts = columns.write_column(folder, here, sources.entry(name), int(number), sources, params)
+        with sources.steady(folder, entry):
+            files, facts = columns.write_column(folder, here, entry, int(number), sources, params)
     except BadFile as error:
         files, facts = [], {"rejected": error.line(folder)}
-    output.mark_done(job, item, files, facts)
+    output.mark_done(job, item, files, {**facts, "states": states})
 
 
 def _close(job: Job, item: str, sources: Sources, params: IngestParams) -> None:
-    """Finish a picture, or remove it where one of its columns was bad: the first of them gives the line."""
+    """Finish a picture, or remove it where one of its columns was bad: the first of them gives the line.
+
+    The source is hashed only here, not for every column: columns that were read while it was in another state are
+    forgotten, and done anew when the job is run again. Raises `LineageError` then.
+    """
     folder, here, entry = sources.place(job), job.content / sources.kind / item, sources.entry(item)
     mine = [name for name in job.items if name.rpartition("/")[0] == item]
-    line = next((fact["rejected"] for fact in output.facts(job, mine).values() if "rejected" in fact), None)
-    sources.verify(folder, entry)
+    told = output.facts(job, mine)
+    _same_source(job, folder, entry, sources, told)
+    line = next((fact["rejected"] for fact in told.values() if "rejected" in fact), None)
     if line is None:
         try:
-            files, facts = columns.close(folder, here, entry, sources, params)
+            with sources.steady(folder, entry):
+                files, facts = columns.close(folder, here, entry, sources, params)
         except BadFile as error:
             line = error.line(folder)
     if line is not None:
         for name in mine:  # before their files go, or a killed run would find them undone and nowhere to write
-            output.mark_done(job, name, [], {"rejected": line})
+            output.mark_done(job, name, [], {"rejected": line, "states": told[name]["states"]})
         shutil.rmtree(here, ignore_errors=True)
         files, facts = [], {"rejected": line}
     output.mark_done(job, item, files, facts)
+
+
+def _same_source(job: Job, folder: Path, entry: Entry, sources: Sources, told: Mapping[str, Mapping[str, Any]]) -> None:
+    """Every column was read from the source that the plan names; `LineageError` where one was not."""
+    states = [list(state) for state in sources.verify(folder, entry)]
+    others = [name for name, fact in told.items() if fact["states"] != states]
+    if others:
+        output.forget(job, others)
+        wrong, remedy = f"changed while {len(others)} of its columns were read", "run again: they are read anew"
+        raise LineageError(fault(folder / entry.file, wrong, "the same file throughout", remedy))
 
 
 def finish(job: Job) -> Record:
@@ -221,13 +244,16 @@ def finish(job: Job) -> Record:
     params = parse(IngestParams, job.plan["params"], job.out)
     facts = output.facts(job, job.closing or job.items)
     entries = [entry for entry in sources.entries if "rejected" not in facts.get(entry.id, {})]
-    rejected = sorted([*sources.rejected, *(fact["rejected"] for fact in facts.values() if "rejected" in fact)])
+    late = [refused(sources.entry(name), fact["rejected"]) for name, fact in facts.items() if "rejected" in fact]
+    all_refused = [*sources.refused, *late]
+    rejected = sorted(one.line for one in all_refused)
     lines = [shown(sources.place(job), line) for line in rejected]
     _check_enough(job, entries, lines, params)
     table = rows.table_of(sources, entries, facts, params)
     with storage_faults(job.out):
+        output.drop_parts(job)
         tiles.write_table(job.content / "tiles.parquet", table)
-        told = receipts_of(job, sources, entries, rejected)
+        told = receipts_of(job, sources, entries, all_refused)
         receipts.write(job.content, told)
         crate.write(job.content, job.plan["name"], told, params.crate)
         layout.write_root(job.content, sources.kind, sources.classes, [entry.id for entry in entries], rejected)

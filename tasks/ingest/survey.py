@@ -3,22 +3,51 @@
 Each function takes the entries and the list `bad`, which it lengthens by what it refuses, and returns the rest.
 """
 
+import os
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tasks.contracts import Calibration
-from tasks.ingest import labels, mosaic, picture
+from tasks.ingest import bayer_tiff, labels, mosaic, picture
 from tasks.ingest.bad import BadFile
-from tasks.ingest.classes import label_of
+from tasks.ingest.classes import MOST_CLASSES, label_of
 from tasks.ingest.geojson import read_polygons
 from tasks.ingest.manifest import Entry
 from tasks.ingest.params import STORE_KIND, IngestParams, Kind
-from tasks.ingest.sniff import Look, look, one_kind
+from tasks.ingest.sniff import Look, format_of, look, one_kind
 from tasks.ingest.sources import Seen
 
 Shape = tuple[int, int]
+
+
+def readable(folder: Path, entries: Sequence[Entry], bad: list[BadFile]) -> list[Entry]:
+    """The entries whose files are there and may be read."""
+    good = []
+    for entry in entries:
+        try:
+            for name in filter(None, (entry.file, entry.mask)):
+                _check_readable(folder / name)
+            good.append(entry)
+        except BadFile as error:
+            bad.append(error)
+    return good
+
+
+def _check_readable(path: Path) -> None:
+    """Raise `BadFile` unless `path` is a file, whose first byte can be read: a pipe would be waited for."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BadFile(path, "not a file", "a file", "leave it out")
+        with path.open("rb") as file:
+            file.read(1)
+    except FileNotFoundError:
+        raise BadFile(path, "not there", "a file", "mend the name or leave it out") from None
+    except OSError as error:
+        wrong = os.strerror(error.errno or 0).lower()
+        raise BadFile(path, wrong, "a file that may be read", "mend the permissions or leave it out") from None
 
 
 def kind_of(folder: Path, entries: list[Entry], params: IngestParams, bad: list[BadFile]) -> tuple[Kind, list[Entry]]:
@@ -33,18 +62,28 @@ def kind_of(folder: Path, entries: list[Entry], params: IngestParams, bad: list[
             good.append(entry)
         except BadFile as error:
             bad.append(error)
-    return (one_kind(looks) if looks else "frames"), good
+    if not looks:
+        return "frames", good
+    kind, odd = one_kind(looks)
+    bad.extend(odd)
+    apart = {error.path for error in odd}
+    return kind, [entry for entry in good if folder / entry.file not in apart]
 
 
 def names_of(folder: Path, entries: Sequence[Entry], params: IngestParams) -> set[str]:
-    """All class names in the labels and polygons; an annotation that cannot be read is met again in `process`."""
+    """All class names in the labels and polygons.
+
+    An annotation that cannot be read, or that alone names more classes than can be, is met again later.
+    """
     names = {entry.label for entry in entries}
     for entry in entries:
         if entry.mask.lower().endswith("json"):
             try:
-                names |= {polygon.name for polygon in read_polygons(folder / entry.mask, params.most_annotation_bytes)}
+                found = {polygon.name for polygon in read_polygons(folder / entry.mask, params.most_annotation_bytes)}
             except BadFile:
                 continue
+            if len(found) <= MOST_CLASSES:
+                names |= found
     return names
 
 
@@ -90,6 +129,8 @@ def _crop_shape(folder: Path, entry: Entry, calibration: Calibration | None, par
     if entry.mask:
         raise BadFile(path, "a crop with a mask", "a label", "ingest it as a frame: set kind to frames")
     if calibration is None:
+        if format_of(path) == "tiff":
+            bayer_tiff.header(path, params)  # what is no mosaic needs no calibration, but a line that says so
         raise BadFile(path, "no calibration", "calibration.json beside the crops or --calibration", "write one")
     height, width = mosaic.decode(path, calibration, params).pixels.shape
     return height, width

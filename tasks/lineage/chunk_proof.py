@@ -59,14 +59,6 @@ def proves_chunk(proof: ChunkProof, data: bytes, root: str) -> bool:
         return False
 
 
-def proof_of(document: Mapping[str, Any]) -> ChunkProof:
-    """The proof that was written as JSON (`dataclasses.asdict`). Raises KeyError, TypeError or ValueError."""
-    values = dict(document)
-    for key in ("within", "outer"):
-        values[key] = tuple((str(side), str(sibling)) for side, sibling in values[key])
-    return ChunkProof(**{**values, "coords": tuple(map(int, values["coords"]))})
-
-
 def prove_chunk(folder: Path, name: str, coords: Sequence[int], tree: Mapping[str, Mapping[str, Any]]) -> ChunkProof:
     """The proof of the chunk at `coords` in the shard `name` of the output at `folder`, whose tree is `tree`.
 

@@ -4,6 +4,9 @@ A shard of the codec `sharding_indexed` (https://zarr-specs.readthedocs.io/en/la
 is its encoded chunks and an index: (offset, length) of each inner chunk as little-endian uint64, in C order of the
 chunks, all ones where a chunk is missing; here at the end, followed by its own crc32c. Arrays that are laid out in
 any other way than `tasks.store` lays them out are no business of this module: `sharding` returns None.
+
+tasks/shards.py, which writes them, reads back the index as well. The two share nothing on purpose: an auditor that
+used the writer's parser would repeat its mistakes. This one distrusts more: any order of chunks, overlaps, no checksum.
 """
 
 import hashlib

@@ -10,6 +10,7 @@
 """
 
 import functools
+import json
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from tasks import store
+from tasks.errors import LineageError, fault
 from tasks.lineage.chunks import Coords, places, sharding
 
 STACKS = ("mosaic", "view")
@@ -51,6 +53,44 @@ def samples(path: Path) -> pd.DataFrame:
 def manifest(path: Path) -> pd.DataFrame:
     """`manifest.csv` of a sources folder, all columns as text, empty cells as empty text."""
     return pd.read_csv(path / "manifest.csv", dtype=str, keep_default_na=False)
+
+
+RECEIPTS = "receipts.jsonl"
+
+
+def pictures_of(path: Path, entry: Mapping[str, Any]) -> set[str] | None:
+    """The pictures, as the tiles of the store at `path` name them, that the source file `entry` of its recipe is part
+    of: itself, or that which it annotates; none for one that was refused. None where it may concern every tile.
+
+    The receipts tell it, by the file's digest and its path in the dataset; without them the tiles do, which know of no
+    annotation.
+    """
+    name = f"/{entry['path']}"
+    if not (path / RECEIPTS).is_file():
+        return _longest({s: {s} for s in set(tiles(path)["source"])}, name)
+    owners: dict[str, set[str]] = {}
+    for receipt in _receipts(path):
+        for file in (receipt["source"], receipt["annotation"]):
+            if file and file["sha256"] == entry.get("sha256"):
+                mine = owners.setdefault(file["path"], set())
+                mine |= {receipt["source"]["path"]} if receipt["status"] == "stored" else set()
+    return _longest(owners, name)
+
+
+def _longest(owners: Mapping[str, set[str]], name: str) -> set[str] | None:
+    """Of the files that end the path `name`, the one that says most: a.tif and b/a.tif both end /in/b/a.tif."""
+    fitting = [file for file in owners if name.endswith(f"/{file}")]
+    return owners[max(fitting, key=len)] if fitting else None
+
+
+def _receipts(path: Path) -> list[dict[str, Any]]:
+    """The receipts of a raw store as plain JSON: what they must be is for `tasks.ingest.receipts` to check. Raises
+    `LineageError` where they are no JSON."""
+    try:
+        with (path / RECEIPTS).open("rb") as file:
+            return [dict(json.loads(line)) for line in file]
+    except (ValueError, TypeError):
+        raise LineageError(fault(path / RECEIPTS, "not readable", "receipts", "ingest the sources again")) from None
 
 
 def mask_tiles(row: Mapping[str, Any]) -> list[str]:

@@ -159,7 +159,7 @@ def _inputs(path: Path, ids: Ids, recipe: Mapping[str, Any], base: Path) -> tupl
             below = parts_below(path, ids, found)
             if below is None or below:
                 stories.append(tell(found, below, entry["role"], base))
-        elif _concerns(path, ids, str(entry["path"])):
+        elif _concerns(path, ids, entry):
             stories.append(_leaf(found, entry, recipe, base))
     return (*stories, *_masks(path, ids, recipe, base))
 
@@ -200,14 +200,14 @@ def masks_of(sources: Path, names: Collection[str]) -> set[str]:
     return {str(m) for m in rows[rows["file"].isin(names)]["mask"] if m}
 
 
-def _concerns(path: Path, ids: Ids, name: str) -> bool:
-    """Whether a source file concerns the parts `ids`: another tile's picture does not, a calibration does."""
+def _concerns(path: Path, ids: Ids, entry: Mapping[str, Any]) -> bool:
+    """Whether a source file concerns the parts `ids`: another tile's picture or annotation does not, a calibration
+    does."""
     if ids is None or contents.kind_of(path) != "tiles":
         return True
     rows = contents.tiles(path)
-    names = rows["source"].map(lambda source: Path(source).name)
-    mine = set(names[rows["tile_id"].isin(ids)])
-    return Path(name).name not in set(names) - mine
+    pictures = contents.pictures_of(path, entry)
+    return pictures is None or bool(pictures & set(rows[rows["tile_id"].isin(ids)]["source"]))
 
 
 def _leaf(found: Path, entry: Mapping[str, Any], recipe: Mapping[str, Any], base: Path) -> Story:

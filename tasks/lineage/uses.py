@@ -15,6 +15,8 @@ from tasks.lineage import contents
 from tasks.lineage.places import outputs_below, relative, resolve
 from tasks.lineage.recipe import read
 
+Entries = Sequence[Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class Use:
@@ -80,23 +82,25 @@ def judge(path: Path, source: Path, touched: Mapping[Path, Use], base: Path) -> 
     if not (direct or reached or inside):
         return None
     because = (relative(source, base),) if direct or inside else tuple(sorted(u.path for u in reached))
-    whole, parts = spread(path, source, direct=bool(direct), inside=inside, reached=reached, base=base)
+    whole, parts = spread(path, source, direct=direct, inside=inside, reached=reached, base=base)
     return Use(relative(path, base), recipe["stage"], whole, parts, because) if whole or parts else None
 
 
 def spread(
-    path: Path, source: Path, *, direct: bool, inside: bool, reached: Sequence[Use], base: Path
+    path: Path, source: Path, *, direct: Entries, inside: bool, reached: Sequence[Use], base: Path
 ) -> tuple[bool, tuple[str, ...]]:
-    """(all of it, which parts) of the output at `path` that the source file or the inputs `reached` touch."""
+    """(all of it, which parts) of the output at `path` that the source file or the inputs `reached` touch.
+
+    `direct` are the entries of the source file in the recipe of the output."""
     kind = contents.kind_of(path)
     if inside:
         return False, (source.relative_to(path).as_posix(),)
     if kind == "samples":
-        return _samples(path, direct, reached)
+        return _samples(path, bool(direct), reached)
     if kind == "model":
-        return _model(path, direct, reached)
+        return _model(path, bool(direct), reached)
     if kind == "tiles":
-        return _tiles(path, source.name if direct else None, reached, base)
+        return _tiles(path, direct, reached, base)
     return True, ()
 
 
@@ -116,17 +120,18 @@ def _model(path: Path, direct: bool, reached: Sequence[Use]) -> tuple[bool, tupl
     return direct or bool(tiles) or any(use.whole for use in reached), tuple(sorted(tiles))
 
 
-def _tiles(path: Path, name: str | None, reached: Sequence[Use], base: Path) -> tuple[bool, tuple[str, ...]]:
-    """Tiles of touched source files, or tiles of the same ids as in a touched store."""
+def _tiles(path: Path, direct: Entries, reached: Sequence[Use], base: Path) -> tuple[bool, tuple[str, ...]]:
+    """Tiles of touched source files, or tiles of the same ids as in a touched store; none of a refused file."""
     rows = contents.tiles(path)
-    names = {s for s in rows["source"] if Path(s).name == name} or {name} if name else set()
+    owners = [contents.pictures_of(path, entry) for entry in direct]
+    names: set[str] = set().union(*(owner for owner in owners if owner))
     tiles: set[str] = set()
     for use in reached:
         names |= _pictures(base / use.path, use.parts) if contents.kind_of(base / use.path) == "sources" else set()
         tiles |= set(use.parts)
     mine = rows[rows["source"].isin(names) | rows["tile_id"].isin(tiles)]["tile_id"]
-    unplaced = names - set(rows["source"])
-    return bool(unplaced) or any(use.whole for use in reached), tuple(sorted(mine))
+    unplaced = None in owners or not names <= set(rows["source"])
+    return unplaced or any(use.whole for use in reached), tuple(sorted(mine))
 
 
 def _pictures(sources: Path, parts: Sequence[str]) -> set[str]:

@@ -7,12 +7,11 @@ takes longer than `MOST_SECONDS` ends the process, with a traceback of where it 
 import faulthandler
 import json
 import os
-import resource
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from tasks.params import load
 from tests import makers
 from tests.faults import hostile_folders, hostile_pictures
 from tests.faults.hostile_rows import GOOD, Row, truth
+from tests.faults.memory_child import peak_mb
 
 MOST_SECONDS = 20
 NOBODY = 65534
@@ -73,7 +73,9 @@ def laid_out(folder: Path, row: Row) -> Path:
 
 def files_of(folder: Path) -> list[Path]:
     """What a user would name: all but what is meant to be out of sight."""
-    return sorted(p for p in folder.rglob("*") if p.name.startswith("bad") or not p.is_dir() and p.parent.name != "beside")
+    return sorted(
+        p for p in folder.rglob("*") if p.name.startswith("bad") or (not p.is_dir() and p.parent.name != "beside")
+    )
 
 
 def job_of(folder: Path, out: Path, row: Row, params: IngestParams, calibration: Path, files: Sequence[Path]) -> Job:
@@ -99,25 +101,25 @@ def as_nobody(place: Path, really: bool) -> Iterator[None]:
         os.setegid(0)
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def forget_peak() -> None:
     """Begin the measure of memory anew, where the kernel can."""
-    if os.access(PEAK, os.W_OK):
+    with suppress(OSError):
         PEAK.write_text("5", encoding="ascii")
 
 
 def carried_out(name: str, row: Row, place: Path, params: IngestParams) -> Outcome:
     """One row, in a folder of its own."""
     good = laid_out(place / "in", row)
-    out, calibration, files = place / "out" / "o.zarr", makers.write_calibration(place / "c.json"), files_of(place / "in")
+    out, calibration, files = (
+        place / "out" / "o.zarr",
+        makers.write_calibration(place / "c.json"),
+        files_of(place / "in"),
+    )
     out.parent.mkdir()
     known = params.model_copy(update={"kind": GOOD[row.kind][0]})
     error: Exception | None = None
+    forget_peak()
     with as_nobody(place, row.unprivileged):
-        forget_peak()
         start = time.perf_counter()
         try:
             carry_out(step, lambda: job_of(place / "in", out, row, known, calibration, files))
@@ -127,7 +129,7 @@ def carried_out(name: str, row: Row, place: Path, params: IngestParams) -> Outco
     lines = error.faults if isinstance(error, BatchError) else (str(error),) if error else ()
     stored = pixels_of(out) if out.exists() else {}
     wanted = truth(row.kind, good)
-    wrong = [one for one, pixels in stored.items() if not np.array_equal(pixels, wanted)]
+    wrong = [n for n, pixels in stored.items() if not np.array_equal(pixels, 0 * pixels if n in row.zeros else wanted)]
     left = [p.name for p in out.parent.iterdir() if p != out] + [p.name for p in out.rglob(".*")]
     how = type(error).__name__ if error else ""
     return Outcome(name, seconds, peak, how, lines, tuple(stored), tuple(wrong), len(files), tuple(left))

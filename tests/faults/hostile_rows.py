@@ -24,7 +24,7 @@ class Row:
     `kind` is a key of GOOD. `lines` are further ones of a manifest: then the folder is ingested, else its files.
     `cuts`: any file `bad-*` may be refused, and those that are not must hold the pixels of the good one. `nothing`:
     the fault is not one file's, and there is no store. `unprivileged`: as a user who may not read everything. `also`
-    are ids of pictures that are stored beside the good one.
+    are ids of pictures that are stored beside the good one; `zeros`: of nothing but zeros, if it is.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Row:
     nothing: bool = False
     unprivileged: bool = False
     also: tuple[str, ...] = ()
+    zeros: tuple[str, ...] = ()
 
 
 def one(kind: str, suffix: str, spoil: Make, words: str, **more: Any) -> Row:
@@ -45,13 +46,15 @@ def one(kind: str, suffix: str, spoil: Make, words: str, **more: Any) -> Row:
 
 
 def mask(suffix: str, spoil: Make, words: str, **more: Any) -> Row:
-    """A good frame with a bad annotation."""
+    """A good frame with an annotation that is bad where there are `words`."""
+    lines = f"bad.dng,bad,bad,,bad{suffix},1.0\n" if suffix == ".tif" else None
 
     def make(folder: Path) -> None:
         frame(folder / "bad.dng")
         spoil(folder / f"bad{suffix}")
 
-    return Row("frames", make, words, (f"bad{suffix}",) if words else (), **more)
+    names, also = ((f"bad{suffix}",), ()) if words else ((), ("bad",))
+    return Row("frames", make, words, names, lines=lines, also=also, **more)
 
 
 def cuts(kind: str) -> Row:
@@ -95,7 +98,7 @@ GOOD: dict[str, tuple[str, str, Make]] = {
     "jpeg": ("slides", ".tif", lambda path: slide(path, compression="jpeg")),
     "svs": ("slides", ".svs", svs),
     "ndpi": ("slides", ".ndpi", ndpi),
-    "images": ("images", ".ome.tif", stack),
+    "images": ("images", ".tif", stack),
 }
 """Kind of store, ending and maker of a good file."""
 

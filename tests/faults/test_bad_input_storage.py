@@ -15,6 +15,7 @@ from tasks.contracts import Record
 from tasks.disk import storage_faults
 from tasks.errors import StoreError
 from tasks.ingest import step
+from tasks.ingest.verify import verify
 from tasks.lineage.recipe import check_files, read
 from tests import makers
 
@@ -118,3 +119,20 @@ def test_a_finished_store_is_replaced_whole(tmp_path: Path, kind: str) -> None:
         assert read(out)["output"]["root"] == first.root
     assert step.finish(job).root != first.root
     assert [path.name for path in tmp_path.iterdir() if "o.zarr" in path.name] == ["o.zarr"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_part_files_of_the_killed_leave_no_trace(tmp_path: Path, kind: str) -> None:
+    """Neither in the store nor in the digests of its images, which are taken before it is published."""
+    folder, out = makers.FOLDERS[kind](tmp_path / "in"), tmp_path / "out" / "o.zarr"
+    job = step.prepare(folder, out, makers.PARAMS[kind](), "test", "again")
+    for wave in output.waves(job):
+        for item in output.todo(job, wave):
+            step.process(job, item)
+    metadata = list(job.content.rglob("zarr.json"))
+    for file in metadata:
+        (file.parent / ".0.123-456.part").write_bytes(b"half a shard")
+        file.with_suffix(".0123456789abcdef.partial").write_bytes(b"half of the metadata")
+    assert len(metadata) > 0
+    assert step.finish(job).root == run(folder, tmp_path / "fresh" / "o.zarr", kind).root
+    assert verify(out, lambda done, total: None).files > 0

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -47,6 +48,12 @@ def test_each_command_has_help_with_examples(rawmill, command: str) -> None:
     assert code == 0
     assert f"rawmill {command}" in out
     assert "Examples:" in out
+
+
+def test_the_help_of_ingest_says_what_may_name_a_patient_and_how_masks_are_named(rawmill) -> None:
+    words = " ".join(rawmill("ingest", "--help")[1].split())
+    for word in ("deidentify", "a_mask.tif", "--classes", "source_classes", "mask_values: nonzero", "--params"):
+        assert word in words, word
 
 
 def test_a_users_file_becomes_a_store_a_variant_and_an_audit(rawmill, tmp_path: Path) -> None:
@@ -164,6 +171,51 @@ def test_files_elsewhere_are_fetched_once_and_the_receipts_say_from_where(rawmil
     assert rawmill("ingest", "--verify", "raw.zarr")[0] == 0
 
 
+def test_lines_about_fetched_files_name_their_uri(rawmill, tmp_path: Path) -> None:
+    with http_site() as site:
+        site.files["/a/frame.dng"] = frame(tmp_path).read_bytes()
+        site.files["/b/bad.dng"] = site.files["/a/frame.dng"][:100]
+        uris = [f"{site.base}/a/frame.dng", f"{site.base}/b/bad.dng"]
+        for _again in range(2):
+            code, _, err = rawmill("ingest", *uris, "--out", "raw.zarr")
+            assert code == 3
+            assert [line for line in err.splitlines() if line.startswith(f"{uris[1]}: ")], err
+            assert ".fetched" not in err
+        for _again in range(2):
+            _, _, err = rawmill("ingest", frame(tmp_path, "own.dng"), uris[1], "--out", "mixed.zarr")
+            assert err.splitlines()[0].startswith(f"{uris[1]}: "), err
+        code, _, err = rawmill("ingest", uris[1], "--out", "none.zarr")
+        assert (code, err.splitlines()[0].startswith(f"{uris[1]}: ")) == (3, True)
+        assert rawmill("ingest", f"{site.base}/none.dng", "--out", "gone.zarr")[0] == 3
+    assert {p.name for p in tmp_path.glob(".*.fetched")} == {f".{n}.zarr.fetched" for n in ("raw", "mixed", "none")}
+
+
+def test_a_broken_store_is_told_as_json_too(rawmill, tmp_path: Path) -> None:
+    assert rawmill("ingest", frame(tmp_path), "--out", "raw.zarr")[0] == 0
+    code, out, _ = rawmill("ingest", "--verify", "raw.zarr", "--json")
+    assert (code, json.loads(out)["state"], json.loads(out)["faults"]) == (0, "proved", [])
+    next(Path("raw.zarr/frames").rglob("c/0/0")).unlink()
+    code, out, err = rawmill("ingest", "--verify", "raw.zarr", "--json")
+    found = json.loads(out)
+    assert (code, found["state"], found["store"]) == (4, "broken", "raw.zarr")
+    assert found["faults"] == err.splitlines()
+    assert all("; expected " in line for line in found["faults"])
+
+
+def test_a_mask_beside_a_slide_gets_its_names_from_the_command(rawmill, tmp_path: Path) -> None:
+    makers.write_slide(tmp_path / "a.svs", makers.picture_of(256, 256))
+    makers.write_tiff(tmp_path / "a_mask.tif", np.tile(np.array([[1, 2]], np.uint8), (256, 128)))
+    files = [tmp_path / "a.svs", tmp_path / "a_mask.tif"]
+    code, _, err = rawmill("ingest", *files, "--out", "raw.zarr")
+    assert code == 3
+    assert "the value 1, and no names for label values; expected source_classes in the params" in err
+    code, out, err = rawmill("ingest", *files, "--classes", "tumour, stroma", "--out", "raw.zarr", "--json")
+    assert (code, json.loads(out)["tiles"]) == (0, 1), err
+    (row,) = pq.read_table("raw.zarr/tiles.parquet").to_pylist()
+    assert (row["fraction_tumour"], row["fraction_stroma"]) == (0.5, 0.5)
+    assert rawmill("ingest", "--verify", "raw.zarr")[0] == 0
+
+
 WRONG = [
     (["develop", "absent.zarr", "--variant", "bi,u,ga", "--out", "v.zarr"], 3, "absent.zarr"),
     (["develop", "a.dng", "--variant", "xx", "--out", "v.zarr"], 2, "develop.variants.xx"),
@@ -180,6 +232,9 @@ WRONG = [
     (["ingest"], 2, "--verify STORE"),
     (["ingest", "x.tif", "--verify", "s.zarr"], 2, "--verify: given with files"),
     (["ingest", "--kind", "slides", "--verify", "s.zarr"], 2, "--verify: given with --kind"),
+    (["ingest", "--classes", "a", "--verify", "s.zarr"], 2, "--verify: given with --classes"),
+    (["ingest", "x.tif", "--classes", "a,,b", "--out", "s.zarr"], 2, "--classes 'a,,b': an empty name"),
+    (["ingest", ".", "--kind", "raw-drone", "--classes", "bus", "--out", "s.zarr"], 2, "source_classes"),
     (["ingest", "--verify", "absent.zarr"], 4, "absent.zarr"),
     (["ingest", "x.tif", "--kind", "slide", "--out", "s.zarr"], 2, "--kind slide: unknown; expected crops, frames"),
     (["ingest", "x.tif", "--kind", "raw-drone", "--out", "s.zarr"], 2, "given with files"),

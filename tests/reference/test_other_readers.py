@@ -96,7 +96,7 @@ def test_kept_jpeg_streams_open_in_any_jpeg_decoder_where_the_index_says(tmp_pat
     (window,) = store.columns(tmp_path / "i")
     file, *_ = store.write_column(tmp_path / "i", window, pixels, streams)
     whole = file.read_bytes()
-    for (offset, size), tile in zip(shards.ranges(whole, 4), shown, strict=True):
+    for (offset, size), tile in zip(shards.ranges(whole[-68:], 4, len(whole)), shown, strict=True):
         with Picture.open(BytesIO(whole[offset : offset + size])) as opened:
             np.testing.assert_allclose(np.asarray(opened.convert("RGB")).astype(int), tile, atol=2)
     np.testing.assert_array_equal(by_tensorstore(tmp_path / "i" / "1"), pyramids.levels(pixels, 1, False)[0])

@@ -35,7 +35,9 @@ def test_a_section_becomes_a_frozen_model(tmp_path: Path) -> None:
         ("blur: {sigma_px: .nan, size_px: 5}", ["sigma_px", "finite"]),
         ("blurr: {}", ["no section 'blur'", "blurr"]),
         ("blur: [", ["valid YAML"]),
-        ("- 1", ["no section 'blur'"]),
+        ("- 1", ["no section 'blur'; expected rawmill's sections; start from a copy of rawmill's params.yaml"]),
+        ("", ["no section 'blur'; expected rawmill's sections", "--params"]),
+        ("1: 2", ["no section 'blur'; expected one of 1; start"]),
     ],
 )
 def test_a_bad_section_names_the_file_the_key_and_what_is_known(tmp_path: Path, text: str, words: list[str]) -> None:

@@ -29,25 +29,29 @@ def fill(path: Path, data: np.ndarray) -> list[Path]:
     return [store.write(path, window, data[window]) for window in store.windows(store.open_array(path))]
 
 
+def ranges(shard: bytes, count: int) -> list[tuple[int, int]]:
+    return shards.ranges(shard[-(16 * count + 4) :], count, len(shard))
+
+
 def test_the_index_is_as_the_specification_writes_it() -> None:
-    shard = shards.pack([b"abc", None, b"", b"defg"])
+    shard = b"".join(shards.pack([b"abc", None, b"", b"defg"]))
     empty = 2**64 - 1
     index = struct.pack("<8Q", 0, 3, empty, empty, 3, 0, 3, 4)
     assert shard == b"abcdefg" + index + struct.pack("<I", google_crc32c.value(index))
-    assert shards.ranges(shard, 4) == [(0, 3), (empty, empty), (3, 0), (3, 4)]
+    assert ranges(shard, 4) == [(0, 3), (empty, empty), (3, 0), (3, 4)]
 
 
 def test_an_index_that_lies_is_refused() -> None:
-    shard = shards.pack([b"abc", b"defg"])
+    shard = b"".join(shards.pack([b"abc", b"defg"]))
     for at in range(7, len(shard)):
         for bit in range(8):
             with pytest.raises(ValueError, match="CRC32C"):
-                shards.ranges(shard[:at] + bytes([shard[at] ^ 1 << bit]) + shard[at + 1 :], 2)
+                ranges(shard[:at] + bytes([shard[at] ^ 1 << bit]) + shard[at + 1 :], 2)
     with pytest.raises(ValueError, match="no room"):
-        shards.ranges(shard[:35], 2)
+        ranges(shard[:35], 2)
     far = struct.pack("<2Q", 0, 8)
     with pytest.raises(ValueError, match="names bytes 0 to 8 of 7"):
-        shards.ranges(b"abcdefg" + far + struct.pack("<I", google_crc32c.value(far)), 1)
+        ranges(b"abcdefg" + far + struct.pack("<I", google_crc32c.value(far)), 1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -70,7 +74,7 @@ def test_a_shard_by_zarr_python_is_read_and_kept(tmp_path: Path, dtype: str) -> 
     how = shards.layout(path)
     (window, *_) = store.windows(how)
     shard = store.shard_file(path, how, window).read_bytes()
-    spans = shards.ranges(shard, 4)
+    spans = ranges(shard, 4)
     assert len(spans) == 4
     for (offset, size), block in zip(spans, shards.blocks(data[window], how), strict=True):
         np.testing.assert_array_equal(shards.decode(shard[offset : offset + size], how).view(how.dtype), block)
@@ -80,7 +84,7 @@ def test_padding_beyond_the_edge_is_zero_and_whole_chunks_beyond_it_are_there(tm
     path = array(tmp_path / "a", (20, 20), "uint8", (8, 8), (32, 32))
     (file,) = fill(path, np.full((20, 20), 7, np.uint8))
     how, shard = shards.layout(path), file.read_bytes()
-    chunks = [shards.decode(shard[o : o + n], how) for o, n in shards.ranges(shard, 9)]
+    chunks = [shards.decode(shard[o : o + n], how) for o, n in ranges(shard, 9)]
     whole = np.block([chunks[0:3], chunks[3:6], chunks[6:9]])
     expected = np.zeros((24, 24), np.uint8)
     expected[:20, :20] = 7
@@ -110,7 +114,7 @@ def test_a_finished_shard_is_kept_and_any_other_is_written_anew(tmp_path: Path) 
     store.write(path, window, data)
     assert file.stat().st_mtime_ns == 1, "a finished shard is not redone"
     damaged = [whole[:k] + bytes([whole[k] ^ 4]) + whole[k + 1 :] for k in range(0, len(whole), 37)]
-    swapped = whole[:-260] + shards.pack([b""] * 16)
+    swapped = whole[:-260] + b"".join(shards.pack([b""] * 16))
     for bad in [*damaged, whole[:-1], whole[:100], b"", b"\0" + whole, swapped]:
         file.write_bytes(bad)
         store.write(path, window, data)

@@ -21,64 +21,23 @@ from tasks.ingest import geojson, labels, sniff
 from tasks.ingest import picture as pictures
 from tasks.ingest.bad import BadFile
 from tests import makers
+from tests.hostile_makers import (
+    BOMB_BYTES,
+    PLAIN,
+    SIDE,
+    big_directory,
+    deflated,
+    jpeg_2000_bomb,
+    jpeg_bomb,
+    many_tags,
+    many_tiles,
+    packbits_bomb,
+    tile_of,
+    two_frames,
+    zstd_bomb,
+)
 
 MOST_SECONDS, MOST_BYTES = 5.0, 150 * 2**20
-SIDE = 64
-BOMB_BYTES = 300 * 2**20
-
-
-def tile_of(page_bytes: bytes, compression: int, **tags: Any) -> bytes:
-    """A TIFF of one RGB tile of 64 x 64 whose data are `page_bytes`; `tags` change or add some by code."""
-    entries = {256: (3, SIDE), 257: (3, SIDE), 258: (3, 8), 259: (3, compression), 262: (3, 2), 277: (3, 3)}
-    entries |= {282: (4, 0), 322: (3, SIDE), 323: (3, SIDE), 324: (4, 8), 325: (4, len(page_bytes))}
-    entries.pop(282)
-    entries |= {int(code[1:]): value for code, value in tags.items()}
-    packed = b"".join(struct.pack("<HHII", c, t, 1, v) for c, (t, v) in sorted(entries.items()))
-    start = 8 + len(page_bytes)
-    head = b"II*\x00" + struct.pack("<I", start) + page_bytes
-    return head + struct.pack("<H", len(entries)) + packed + bytes(4)
-
-
-def jpeg_bomb() -> bytes:
-    """A tile that claims 20000 x 20000 in its own frame header."""
-    data = bytearray(imagecodecs.jpeg8_encode(makers.picture_of(SIDE, SIDE)))
-    at = data.index(b"\xff\xc0")
-    data[at + 5 : at + 9] = struct.pack(">HH", 20000, 20000)
-    return bytes(data)
-
-
-def two_frames() -> bytes:
-    """A tile with a small frame header before its large one."""
-    data = jpeg_bomb()
-    at = data.index(b"\xff\xc0")
-    small = bytearray(data[at : at + 19])
-    small[5:9] = struct.pack(">HH", SIDE, SIDE)
-    return data[:at] + bytes(small) + data[at:]
-
-
-def deflate_bomb() -> bytes:
-    """Zeros, made without ever holding them."""
-    packer = zlib.compressobj(9)
-    return b"".join([*(packer.compress(bytes(2**20)) for _ in range(BOMB_BYTES >> 20)), packer.flush()])
-
-
-def zstd_bomb() -> bytes:
-    """A frame of run-length blocks of 128 KiB, four bytes each (RFC 8878, 3.1.1)."""
-    blocks = BOMB_BYTES >> 17
-    headers = (struct.pack("<I", (i == blocks - 1) | 1 << 1 | 2**17 << 3)[:3] + b"\x00" for i in range(blocks))
-    return b"\x28\xb5\x2f\xfd\x00\x58" + b"".join(headers)
-
-
-def packbits_bomb() -> bytes:
-    return b"\x81\x00" * (2**18)
-
-
-def jpeg_2000_bomb() -> bytes:
-    data = bytearray(imagecodecs.jpeg2k_encode(makers.picture_of(SIDE, SIDE), codecformat="j2k"))
-    at = data.index(b"\xff\x4f\xff\x51")
-    data[at + 8 : at + 16] = struct.pack(">II", 30000, 30000)
-    data[at + 24 : at + 32] = struct.pack(">II", 30000, 30000)
-    return bytes(data)
 
 
 def cyclic(path: Path) -> None:
@@ -112,29 +71,10 @@ def foreign_pages(path: Path) -> None:
     tifffile.imwrite(path, np.zeros((SIDE, SIDE), np.uint8), description=words, metadata=None)
 
 
-def many_tags(path: Path) -> None:
-    entries = struct.pack("<HHII", 65000, 3, 1, 1) * 5000
-    path.write_bytes(b"II*\x00" + struct.pack("<IH", 8, 5000) + entries + bytes(4))
-
-
-def big_directory(path: Path) -> None:
-    """BigTIFF that claims 2^60 tags."""
-    path.write_bytes(b"II+\x00" + struct.pack("<HHQQ", 8, 0, 16, 2**60) + bytes(64))
-
-
-def many_tiles(path: Path) -> None:
-    """Tile offsets that claim 2^31 numbers."""
-    data = bytearray(tile_of(bytes(SIDE * SIDE * 3), 1))
-    at = data.index(struct.pack("<HH", 324, 4))
-    struct.pack_into("<I", data, at + 4, 2**31)
-    path.write_bytes(data)
-
-
 def raw(data: Callable[[], bytes]) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(data())
 
 
-PLAIN = bytes(SIDE * SIDE * 3)
 HOSTILE: dict[str, Callable[[Path], object]] = {
     "a JPEG that claims more than its tile": raw(lambda: tile_of(jpeg_bomb(), 7, t262=(3, 6))),
     "a JPEG of two frames": raw(lambda: tile_of(two_frames(), 7, t262=(3, 6))),
@@ -168,15 +108,15 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a page below itself": sub_cycle,
     "XML with entities": xml_entities,
     "pages in another file": foreign_pages,
-    "5000 tags": many_tags,
-    "2^60 tags": big_directory,
-    "2^31 tiles": many_tiles,
+    "5000 tags": raw(many_tags),
+    "2^60 tags": raw(big_directory),
+    "2^31 tiles": raw(many_tiles),
     "BigTIFF with offsets of 4 bytes": raw(lambda: b"II+\x00" + struct.pack("<HHQ", 4, 0, 16) + bytes(64)),
     "no pages": raw(lambda: b"II*\x00" + bytes(12)),
     "a directory out of the file": raw(lambda: b"II*\x00" + struct.pack("<I", 2**31) + bytes(64)),
 }
 BOMBS: dict[str, Callable[[Path], object]] = {
-    "deflate": raw(lambda: tile_of(deflate_bomb(), 8)),
+    "deflate": raw(lambda: tile_of(deflated(BOMB_BYTES), 8)),
     "zstd": raw(lambda: tile_of(zstd_bomb(), 50000)),
     "PackBits": raw(lambda: tile_of(packbits_bomb(), 32773)),
 }
@@ -297,4 +237,4 @@ def test_a_png_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path: 
 def test_the_bombs_are_bombs() -> None:
     """Last: it takes the memory that the others must not take."""
     assert len(imagecodecs.zstd_decode(zstd_bomb())) == BOMB_BYTES
-    assert len(deflate_bomb()) < 2**20
+    assert len(deflated(BOMB_BYTES)) < 2**20

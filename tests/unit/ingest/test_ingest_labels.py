@@ -70,6 +70,14 @@ def test_a_value_above_255_has_no_name(tmp_path: Path) -> None:
     assert not read(tmp_path / "m.tif", source_classes=["tumour"], unknown_class="ignore").any()
 
 
+def test_values_without_any_names_are_told_where_names_are_given(tmp_path: Path) -> None:
+    makers.write_png(tmp_path / "m.png", np.full(SHAPE, 255, np.uint8))
+    with pytest.raises(BadFile, match=r"255, and no names for .*source_classes in the params, such as .*--classes, or"):
+        read(tmp_path / "m.png", source_classes=[])
+    with pytest.raises(BadFile, match=r"the value 255; expected 0 to 1; .*mask_values: nonzero"):
+        read(tmp_path / "m.png", source_classes=["tumour"])
+
+
 @pytest.mark.parametrize("shape", [(200, 260), (201, 263), (199, 261)])
 @pytest.mark.parametrize("factor", [2, 3, 7])
 @pytest.mark.parametrize("up", [True, False])

@@ -64,3 +64,47 @@ def test_two_annotations_of_one_picture_refuse_it_and_name_both(tmp_path: Path) 
         "c.geojson: no picture with this name",
         "a.svs: 2 annotations: a.geojson, a.png",
     ]
+
+
+@pytest.mark.parametrize(
+    ("picture", "note"),
+    [
+        ("cells.ome.tif", "cells.geojson"),
+        ("cells.OME.TIFF", "cells.ome.png"),
+        ("cells.tif", "cells.ome.png"),
+        ("a.svs", "a_mask.tif"),
+        ("a.svs", "a-mask.TIFF"),
+        ("a.svs", "a.mask.png"),
+        ("a.tif", "a-labels.tif"),
+        ("a.ome.tif", "a_mask.ome.tif"),
+        ("a_mask.tif", "a_mask.png"),
+        ("标本.svs", "标本_mask.tif"),
+    ],
+)
+def test_an_annotation_is_found_by_its_name(tmp_path: Path, picture: str, note: str) -> None:
+    files = [tmp_path / picture, tmp_path / note, tmp_path / "other.svs"]
+    for order in (files, files[::-1]):
+        _, entries, bad = manifest.entries_from_files(order)
+        assert bad == []
+        assert sorted((entry.file, entry.mask) for entry in entries) == sorted([(picture, note), ("other.svs", "")])
+
+
+@pytest.mark.parametrize("name", ["a_mask.tif", "slide_label.tif", "a_masked.tif", "mask.tif", ".mask.tif"])
+def test_a_tiff_whose_picture_is_not_there_or_that_says_no_mask_is_a_picture(tmp_path: Path, name: str) -> None:
+    _, entries, bad = manifest.entries_from_files([tmp_path / name, tmp_path / "slide.svs"])
+    assert (sorted(entry.file for entry in entries), bad) == (sorted([name, "slide.svs"]), [])
+    assert not any(entry.mask for entry in entries)
+
+
+def test_the_very_name_comes_before_one_that_is_alike(tmp_path: Path) -> None:
+    names = ["c.tif", "c.ome.tif", "c.geojson", "c.ome.geojson"]
+    _, entries, bad = manifest.entries_from_files([tmp_path / name for name in names])
+    assert ([(e.file, e.mask) for e in entries], bad) == ([("c.tif", "c.geojson"), ("c.ome.tif", "c.ome.geojson")], [])
+
+
+def test_a_mask_of_a_mask_is_not_lost(tmp_path: Path) -> None:
+    names = ["a.tif", "a_mask.tif", "a_mask_mask.tif", "b_mask.png"]
+    _, entries, bad = manifest.entries_from_files([tmp_path / name for name in names])
+    assert [(e.file, e.mask) for e in entries] == [("a.tif", "a_mask.tif"), ("a_mask_mask.tif", "")]
+    line = "b_mask.png: no picture with this name; expected a picture named b.*; name the picture too"
+    assert [e.line(tmp_path) for e in bad] == [line]

@@ -130,11 +130,14 @@ def test_what_is_long_is_cut_or_named_by_its_digest(tmp_path: Path) -> None:
     assert found["MakerNote"]["bytes"] == 9000 and len(found["MakerNote"]["sha256"]) == 64
 
 
-def test_a_colour_profile_is_kept_as_it_is(tmp_path: Path) -> None:
-    with pictures.opened(write_svs(tmp_path / "a.svs"), "slides", makers.params("slides", deidentify=True)) as one:
+def test_a_colour_profile_that_is_none_is_dropped_by_the_policy(tmp_path: Path) -> None:
+    path = write_svs(tmp_path / "a.svs")
+    with pictures.opened(path, "slides", makers.params("slides", deidentify=True)) as one:
+        assert one.icc is None and "icc" not in one.metadata and "ICC profile" in one.dropped
+        assert sorted(one.associated) == ["thumbnail"]
+    with pictures.opened(path, "slides", makers.params("slides")) as one:
         assert one.icc == ICC
         assert one.metadata["icc"]["bytes"] == len(ICC)
-        assert sorted(one.associated) == ["thumbnail"]
 
 
 def test_an_ndpi_keeps_its_lens(tmp_path: Path) -> None:

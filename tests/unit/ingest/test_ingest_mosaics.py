@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import rawpy
+import tifffile
 
 from tasks.ingest import camera_raw, mosaic
 from tasks.ingest.bad import BadFile
@@ -172,3 +174,42 @@ def test_levels_that_cannot_be_are_refused(tmp_path: Path) -> None:
     path = makers.write_tiff(tmp_path / "a.tif", makers.mosaic_of(30, 30))
     with pytest.raises(BadFile, match="white level 300"):
         mosaic.decode(path, makers.calibration(white_level_dn=300.0), KNOWN)
+
+
+def lossless_tile(pixels: np.ndarray, frame: tuple[int, int]) -> bytes:
+    """A lossless JPEG whose frame (height, width) holds the values of `pixels` in their order."""
+    return bytes(imagecodecs.ljpeg_encode(np.ascontiguousarray(pixels).reshape(frame), bitspersample=16))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 2), (0.5, 0.5), (2, 0.5), (0.5, 2)])
+def test_lossless_jpeg_of_another_shape_holds_the_same_values(tmp_path: Path, rows: float, columns: float) -> None:
+    """Cameras write two rows as one of double width; LibRaw is the oracle. Other numbers of values are refused."""
+    pixels = makers.mosaic_of(48, 64)
+    frame = round(48 * rows), round(64 * columns)
+    tile = np.resize(pixels, frame)
+    options = {"tile": (48, 64), "photometric": "CFA", "compression": 7, "subfiletype": 0, "metadata": None}
+    tags = list(makers.dng_tags().values())
+    path = tmp_path / "a.dng"
+    tifffile.imwrite(
+        path, iter([lossless_tile(tile, frame)]), shape=(48, 64), dtype=np.uint16, extratags=tags, **options
+    )
+    if rows * columns != 1:
+        with pytest.raises(BadFile, match="cannot be decoded"):
+            mosaic.decode(path, None, KNOWN)
+        return
+    found = mosaic.decode(path, None, KNOWN).pixels
+    np.testing.assert_array_equal(found, pixels)
+    with rawpy.imread(str(path)) as raw:
+        np.testing.assert_array_equal(found, raw.raw_image_visible)
+
+
+@pytest.mark.parametrize("ending", [".nef", ".raw"])
+def test_a_camera_raw_file_is_decoded_by_libraw(tmp_path: Path, ending: str) -> None:
+    pixels = makers.mosaic_of(46, 62)
+    path = makers.write_dng(tmp_path / f"a{ending}", pixels)
+    found = mosaic.decode(path, None, KNOWN)
+    np.testing.assert_array_equal(found.pixels, pixels)
+    assert found.decoder.startswith("rawpy ") and "LibRaw" in found.decoder
+    assert found.calibration.pattern == "RGGB"
+    assert found.calibration.black_level_dn == pytest.approx(makers.BLACK_DN, abs=1)
+    assert found.metadata["exposure_s"] == found.calibration.exposure_s == 1 / 500

@@ -16,6 +16,7 @@ import pytest
 
 from tasks.errors import InputError, StoreError
 from tasks.ingest import remote
+from tasks.ingest.manifest import entries_from_files
 from tasks.lock import locked
 from tests import makers
 from tests.servers import Site, http_site, s3_environment, s3_server
@@ -104,6 +105,25 @@ def test_a_pattern_gives_all_that_match_and_equal_names_are_told_apart_with_thei
     assert stems["p1/s.svs"] == stems["p1/s.geojson"] != stems["p2/s.svs"]
     assert stems["p2/t.svs"] == "t"
     assert "no file matches" in line(remote.fetch(["s3://slides/*.ndpi"], tmp_path))
+
+
+def test_masks_and_ome_files_of_equal_names_stay_with_their_picture(bucket, tmp_path: Path) -> None:
+    keys = [f"{place}/{name}" for place in "pq" for name in ("c.ome.tif", "c_mask.png", "d.svs", "d.geojson")]
+    for key in keys:
+        bucket.put_object(Key=key, Body=key.encode())
+    files, faults = remote.fetch(["s3://slides/*/*"], tmp_path)
+    assert (len(files), faults) == (8, [])
+    _, entries, bad = entries_from_files(list(files.values()))
+    assert bad == []
+    pairs = {((tmp_path / e.file).read_text(), (tmp_path / e.mask).read_text()) for e in entries}
+    together = (("c.ome.tif", "c_mask.png"), ("d.svs", "d.geojson"))
+    assert pairs == {(f"{place}/{picture}", f"{place}/{note}") for place in "pq" for picture, note in together}
+
+
+def test_a_folder_into_which_nothing_came_is_not_left(site: Site, tmp_path: Path) -> None:
+    for uris in ([f"{site.base}/none.svs"], ["gopher://host/x.svs"]):
+        assert len(remote.fetch(uris, tmp_path / "f")[1]) == 1
+        assert not (tmp_path / "f").exists()
 
 
 def test_a_key_with_the_marks_of_a_pattern_is_itself(bucket, tmp_path: Path) -> None:
@@ -290,7 +310,7 @@ def test_two_links_that_differ_in_the_query_alone_are_not_mixed_up(site: Site, t
 def test_a_local_uri_is_copied(tmp_path: Path) -> None:
     (tmp_path / "Präparat.svs").write_bytes(BYTES)
     path = only(remote.fetch([f"file://{tmp_path}/Pr*.svs"], tmp_path / "f"))
-    assert (path.name, path.read_bytes()) == ("Pr_parat.svs", BYTES)
+    assert (path.name, path.read_bytes()) == ("Pr_parat-e9d49fd7.svs", BYTES)
 
 
 def test_two_processes_do_not_write_the_same_files(site: Site, tmp_path: Path) -> None:

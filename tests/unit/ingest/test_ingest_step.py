@@ -16,7 +16,7 @@ from PIL import Image
 
 from tasks import output, store
 from tasks.contracts import Calibration, Record
-from tasks.errors import InputError, LineageError
+from tasks.errors import LineageError
 from tasks.ingest import mosaic, picture, step
 from tasks.lineage.recipe import Plan, check_files, read
 from tests import makers
@@ -222,13 +222,14 @@ def test_auto_takes_small_mosaics_of_two_sizes_for_frames(tmp_path: Path) -> Non
     assert root_of(record.path)["kind"] == "frames"
 
 
-def test_mosaics_among_slides_are_refused(tmp_path: Path) -> None:
+def test_mosaics_among_slides_are_refused_and_the_slides_done(tmp_path: Path) -> None:
     files = [
         makers.write_dng(tmp_path / "a.dng", makers.mosaic_of(40, 40)),
         makers.write_slide(tmp_path / "b.tif", makers.picture_of(80, 80)),
     ]
-    with pytest.raises(InputError, match="a mosaic among slides"):
-        step.prepare_files(files, tmp_path / "o.zarr", makers.params(), None, {})
+    record = run(step.prepare_files(files, tmp_path / "o.zarr", makers.params(), None, {}))
+    assert [line.partition(";")[0].rpartition(": ")[2] for line in record.rejected] == ["a mosaic among slides"]
+    assert root_of(record.path)["kind"] == "slides"
 
 
 def test_finish_may_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tasks import store
 from tasks.errors import LineageError
-from tasks.lineage.chunk_proof import proof_of, prove_chunk, prove_chunks, proves_chunk, read_chunk
+from tasks.lineage.chunk_proof import prove_chunk, prove_chunks, proves_chunk, read_chunk
 from tasks.lineage.chunks import (
     ShardDamage,
     Sharding,
@@ -23,6 +23,7 @@ from tasks.lineage.chunks import (
     shards_among,
 )
 from tasks.lineage.digest import entry_of, files_below, leaf_value, merkle_root, root_of, tree_of
+from tests.lineage_chain import proof_of
 
 SHAPE, CHUNK, SHARD = (3, 100, 90), (3, 16, 32), (3, 64, 64)
 PIXELS = np.random.Generator(np.random.Philox(7)).integers(0, 999, SHAPE).astype("uint16")

@@ -9,13 +9,13 @@ import pytest
 
 from tasks import store
 from tasks.errors import InputError, LineageError
-from tasks.lineage.chunk_proof import proof_of, proves_chunk
+from tasks.lineage.chunk_proof import proves_chunk
 from tasks.lineage.contents import chunks_of_tiles, files_of_tiles, mask_tiles
 from tasks.lineage.digest import proves, sha256_file, tree_of
 from tasks.lineage.recipe import read
 from tasks.lineage.trace import Story, lines, trace
 from tasks.lineage.uses import Use, uses
-from tests.lineage_chain import PICTURE, plant
+from tests.lineage_chain import PICTURE, plant, proof_of
 
 SYNTHETIC = "synthetic/tissue.zarr"
 
