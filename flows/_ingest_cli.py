@@ -153,7 +153,7 @@ def make_files(
 ) -> None:
     """Fetch what is elsewhere, ingest all and show what came of it."""
     from tasks.ingest import step
-    from tasks.ingest.remote import is_uri
+    from tasks.ingest.elsewhere.remote import is_uri
 
     uris = [file for file in files if is_uri(file)]
     local = [Path(file) for file in files if not is_uri(file)]
@@ -169,7 +169,7 @@ def make_files(
 
 def _fetched(uris: Sequence[str], out: Path) -> tuple[dict[str, Path], list[InputError]]:
     """File by URI, in a hidden folder beside the store, and what could not be had."""
-    from tasks.ingest import remote
+    from tasks.ingest.elsewhere import remote
     from tasks.output import refuse_foreign
 
     refuse_foreign(out)
@@ -234,7 +234,7 @@ def summary(store: Path) -> dict[str, Any]:
 
 def _verify(store: Path, as_json: bool) -> None:
     """Repeat a store's proof and show it. Raises `LineageError` with a line for each fault, which JSON holds too."""
-    from tasks.ingest.verify import verify
+    from tasks.ingest.proving.verify import verify
 
     began = time.monotonic()
     try:

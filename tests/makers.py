@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.contracts import Calibration
-from tasks.ingest.calibration import XYZ_FROM_SRGB
+from tasks.ingest.formats.calibration import XYZ_FROM_SRGB
 from tasks.ingest.params import IngestParams
 
 CFA_PATTERN = {"RGGB": (0, 1, 1, 2), "BGGR": (2, 1, 1, 0), "GRBG": (1, 0, 2, 1), "GBRG": (1, 2, 0, 1)}

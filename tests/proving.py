@@ -15,7 +15,7 @@ import zarr
 from tasks import output
 from tasks.errors import LineageError
 from tasks.ingest import receipts, statistics, step
-from tasks.ingest.verify import Verified, verify
+from tasks.ingest.proving.verify import Verified, verify
 from tasks.lineage.digest import RECIPE, TREE, pretty, root_of, tree_of
 from tasks.lineage.recipe import seal
 from tests import makers

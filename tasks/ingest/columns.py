@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from tasks import store
-from tasks.ingest import layout, picture, statistics, tissue
+from tasks.ingest import layout, statistics, tissue
+from tasks.ingest.formats import picture
+from tasks.ingest.formats.picture import Picture
 from tasks.ingest.layout import ANNOTATION, TISSUE, Facts
 from tasks.ingest.manifest import Entry
 from tasks.ingest.params import IngestParams
-from tasks.ingest.picture import Picture
 from tasks.ingest.sources import Seen, Sources
 from tasks.ingest.tiles import Read
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from tasks import store
 from tasks.contracts import DATA_MODEL_VERSION, Calibration
-from tasks.ingest import labels, mosaic, receipts, statistics
+from tasks.ingest import receipts, statistics
+from tasks.ingest.annotations import labels
+from tasks.ingest.formats import mosaic
+from tasks.ingest.formats.sniff import format_of
 from tasks.ingest.manifest import Entry
 from tasks.ingest.params import IngestParams, Kind
-from tasks.ingest.sniff import format_of
 from tasks.ingest.sources import Seen
 from tasks.ingest.tiles import Read, Window, fractions, grid
 

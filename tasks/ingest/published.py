@@ -232,7 +232,7 @@ def _masks(folder: Path, stems: set[str], bad: list[BadFile]) -> Mapping[str, li
 
 def _pattern(folder: Path, entries: Sequence[Entry]) -> Pattern:
     """What the first readable DNG says; TIFF cannot. A DNG that disagrees with it is met when it is decoded."""
-    from tasks.ingest import camera_raw
+    from tasks.ingest.formats import camera_raw
 
     for entry in entries:
         if entry.file.lower().endswith(".dng"):

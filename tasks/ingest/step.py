@@ -17,10 +17,11 @@ from tasks import output
 from tasks.contracts import Calibration, Record
 from tasks.disk import storage_faults
 from tasks.errors import BatchError, InputError, LineageError, fault
-from tasks.ingest import columns, crate, layout, mosaic, published, receipts, rows, splits, survey, tiles
+from tasks.ingest import columns, crate, layout, published, receipts, rows, splits, survey, tiles
+from tasks.ingest.annotations.classes import names_found
 from tasks.ingest.bad import BadFile
-from tasks.ingest.calibration import read_calibration
-from tasks.ingest.classes import names_found
+from tasks.ingest.formats import mosaic
+from tasks.ingest.formats.calibration import read_calibration
 from tasks.ingest.manifest import Entry, entries_from_files, read_manifest
 from tasks.ingest.params import IngestParams
 from tasks.ingest.proof import receipts_of

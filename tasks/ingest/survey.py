@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.contracts import Calibration
-from tasks.ingest import bayer_tiff, labels, mosaic, picture
+from tasks.ingest.annotations import labels
+from tasks.ingest.annotations.classes import MOST_CLASSES, label_of
+from tasks.ingest.annotations.geojson import read_polygons
 from tasks.ingest.bad import BadFile
-from tasks.ingest.classes import MOST_CLASSES, label_of
-from tasks.ingest.geojson import read_polygons
+from tasks.ingest.formats import bayer_tiff, mosaic, picture
+from tasks.ingest.formats.sniff import Look, format_of, look, one_kind
 from tasks.ingest.manifest import Entry
 from tasks.ingest.params import STORE_KIND, IngestParams, Kind
-from tasks.ingest.sniff import Look, format_of, look, one_kind
 from tasks.ingest.sources import Seen
 
 Shape = tuple[int, int]

@@ -15,7 +15,7 @@ from tasks.contracts import Record
 from tasks.disk import storage_faults
 from tasks.errors import StoreError
 from tasks.ingest import step
-from tasks.ingest.verify import verify
+from tasks.ingest.proving.verify import verify
 from tasks.lineage.recipe import check_files, read
 from tests import makers
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from flows._local import carry_out
 from tasks.errors import BatchError, InputError
 from tasks.ingest import step
-from tasks.ingest.verify import verify
+from tasks.ingest.proving.verify import verify
 from tests import hostile_makers, makers
 
 EXAMPLES = int(os.environ.get("RAWMILL_FUZZ_EXAMPLES", "12"))

@@ -10,8 +10,9 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.ingest import labels, mosaic, picture
+from tasks.ingest.annotations import labels
 from tasks.ingest.bad import BadFile
+from tasks.ingest.formats import mosaic, picture
 from tests import makers
 
 Truth = dict[str, Any]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from tasks import output, store
 from tasks.errors import InputError
-from tasks.ingest import mosaic, receipts, sniff, step
-from tasks.ingest import picture as pictures
+from tasks.ingest import receipts, step
 from tasks.ingest.bad import BadFile
+from tasks.ingest.formats import mosaic, sniff
+from tasks.ingest.formats import picture as pictures
 from tests import makers
 
 SLIDE, LABEL = makers.picture_of(120, 150), np.full((40, 30, 3), 200, np.uint8)

@@ -17,9 +17,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tasks.ingest import geojson, labels, sniff
-from tasks.ingest import picture as pictures
+from tasks.ingest.annotations import geojson, labels
 from tasks.ingest.bad import BadFile
+from tasks.ingest.formats import picture as pictures
+from tasks.ingest.formats import sniff
 from tests import makers
 from tests.hostile_makers import (
     BOMB_BYTES,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from tasks.ingest import picture as pictures
-from tasks.ingest import sniff
 from tasks.ingest.bad import BadFile
+from tasks.ingest.formats import picture as pictures
+from tasks.ingest.formats import sniff
 from tests import makers
 
 SIZES = {"T": 2, "C": 3, "Z": 4, "Y": 45, "X": 61, "S": 3}

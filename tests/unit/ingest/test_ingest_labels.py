@@ -11,11 +11,11 @@ import tifffile
 from PIL import Image
 
 from tasks.errors import InputError
-from tasks.ingest import labels
-from tasks.ingest import picture as pictures
+from tasks.ingest.annotations import labels
+from tasks.ingest.annotations.classes import names_found
+from tasks.ingest.annotations.geojson import read_polygons
 from tasks.ingest.bad import BadFile
-from tasks.ingest.classes import names_found
-from tasks.ingest.geojson import read_polygons
+from tasks.ingest.formats import picture as pictures
 from tests import makers
 
 SHAPE = (60, 70)

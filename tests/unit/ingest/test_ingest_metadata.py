@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from tasks.ingest import mosaic
-from tasks.ingest import picture as pictures
+from tasks.ingest.formats import mosaic
+from tasks.ingest.formats import picture as pictures
 from tests import makers
 
 SECRET = "Doe-Jane-19700101"

@@ -8,9 +8,9 @@ import pytest
 import rawpy
 import tifffile
 
-from tasks.ingest import camera_raw, mosaic
 from tasks.ingest.bad import BadFile
-from tasks.ingest.calibration import XYZ_FROM_SRGB, read_calibration, spare_bits, srgb_from_camera
+from tasks.ingest.formats import camera_raw, mosaic
+from tasks.ingest.formats.calibration import XYZ_FROM_SRGB, read_calibration, spare_bits, srgb_from_camera
 from tests import makers
 
 KNOWN = makers.params()

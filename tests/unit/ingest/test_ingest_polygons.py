@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from skimage.draw import polygon as skimage_polygon
 
+from tasks.ingest.annotations.geojson import read_polygons
+from tasks.ingest.annotations.polygons import Polygon, draw, paint
 from tasks.ingest.bad import BadFile
-from tasks.ingest.geojson import read_polygons
-from tasks.ingest.polygons import Polygon, draw, paint
 from tests import makers
 
 MOST = 10**6

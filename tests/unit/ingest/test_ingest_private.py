@@ -14,9 +14,10 @@ from PIL import Image, ImageCms
 
 from tasks import jpeg, output, store
 from tasks.contracts import Record
-from tasks.ingest import icc, mosaic, step
-from tasks.ingest import picture as pictures
+from tasks.ingest import step
 from tasks.ingest.bad import BadFile
+from tasks.ingest.formats import icc, mosaic
+from tasks.ingest.formats import picture as pictures
 from tests import makers
 
 SECRET = "Doe-Jane-19700101"

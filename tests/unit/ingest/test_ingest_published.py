@@ -7,7 +7,8 @@ import pytest
 
 from tasks.contracts import FULL_SCALE_DN
 from tasks.errors import InputError
-from tasks.ingest import mosaic, published
+from tasks.ingest import published
+from tasks.ingest.formats import mosaic
 from tasks.ingest.manifest import Entry
 from tests import makers
 from tests.published_layouts import LABELS, A, B, C, drone, microscopy, write_labels

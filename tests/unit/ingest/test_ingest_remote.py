@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from tasks.errors import InputError, StoreError
-from tasks.ingest import remote
+from tasks.ingest.elsewhere import remote
 from tasks.ingest.manifest import entries_from_files
 from tasks.lock import locked
 from tests import makers
@@ -194,7 +194,7 @@ def test_a_bit_that_flipped_here_is_fetched_again(site: Site, tmp_path: Path) ->
 
 def test_a_killed_fetch_goes_on(site: Site, tmp_path: Path) -> None:
     site.files["/x.svs"], site.pause_s = BYTES * 20, 0.02
-    code = "import sys; from pathlib import Path; from tasks.ingest import remote; "
+    code = "import sys; from pathlib import Path; from tasks.ingest.elsewhere import remote; "
     code += "remote.CHUNK_BYTES = 65536; remote.fetch([sys.argv[1]], Path(sys.argv[2]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, f"{site.base}/x.svs", str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)}

@@ -11,9 +11,9 @@ import zarr
 from ome_zarr_models.v05.image import Image as NgffImage
 
 from tasks import output, store
-from tasks.ingest import picture as pictures
-from tasks.ingest import segments, tiff
 from tasks.ingest.bad import BadFile
+from tasks.ingest.formats import picture as pictures
+from tasks.ingest.formats import segments, tiff
 from tests import makers
 
 LAYOUTS: dict[str, dict[str, Any]] = {

@@ -17,7 +17,8 @@ from PIL import Image
 from tasks import output, store
 from tasks.contracts import Calibration, Record
 from tasks.errors import LineageError
-from tasks.ingest import mosaic, picture, step
+from tasks.ingest import step
+from tasks.ingest.formats import mosaic, picture
 from tasks.lineage.recipe import Plan, check_files, read
 from tests import makers
 

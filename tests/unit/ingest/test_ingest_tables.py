@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from tasks.errors import InputError
 from tasks.ingest import splits, tiles
+from tasks.ingest.annotations.classes import index_of, label_of, names_found
 from tasks.ingest.bad import BadFile
-from tasks.ingest.classes import index_of, label_of, names_found
 from tasks.ingest.manifest import entries_from_files, read_manifest
 from tasks.ingest.params import TissueParams
 from tasks.ingest.tissue import optical_density, tissue

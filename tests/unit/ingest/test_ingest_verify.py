@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tasks import output, store
-from tasks.ingest import receipts, step, stored
-from tasks.ingest.again import GONE
+from tasks.ingest import receipts, step
 from tasks.ingest.params import IngestParams
-from tasks.ingest.verify import verify
+from tasks.ingest.proving import stored
+from tasks.ingest.proving.again import GONE
+from tasks.ingest.proving.verify import verify
 from tasks.lineage.digest import RECIPE, files_below
 from tasks.lineage.recipe import Plan
 from tests import makers

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.ingest import receipts
-from tasks.ingest.stored import AGAIN
+from tasks.ingest.proving.stored import AGAIN
 from tasks.lineage.digest import RECIPE, TREE, files_below
 from tests import makers
 from tests.lineage_chain import plant

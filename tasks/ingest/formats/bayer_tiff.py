@@ -9,12 +9,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from tasks.contracts import Calibration
-from tasks.ingest import descriptions, segments, tiff
 from tasks.ingest.bad import BadFile, too_large
-from tasks.ingest.choice import MASK, REDUCED
-from tasks.ingest.mosaic import Mosaic
+from tasks.ingest.formats import descriptions, segments, tiff
+from tasks.ingest.formats.choice import MASK, REDUCED
+from tasks.ingest.formats.mosaic import Mosaic
+from tasks.ingest.formats.picture import DECODER
 from tasks.ingest.params import IngestParams
-from tasks.ingest.picture import DECODER
 
 
 def mosaic_page(page: tifffile.TiffPage, path: Path, most_pixels: int) -> tiff.Page:

@@ -11,10 +11,10 @@ from typing import Any
 import tifffile
 
 from tasks import store
-from tasks.ingest import tiff
-from tasks.ingest.axes import Grid
 from tasks.ingest.bad import BadFile
-from tasks.ingest.metadata import MODEL
+from tasks.ingest.formats import tiff
+from tasks.ingest.formats.axes import Grid
+from tasks.ingest.formats.metadata import MODEL
 from tasks.ingest.params import IngestParams
 
 UM = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "nm": 1e-3, "pm": 1e-6}

@@ -44,8 +44,8 @@ def decode(path: Path, calibration: Calibration | None, params: IngestParams) ->
     A `calibration` that stands beside the file wins over what a DNG says; its pattern must agree. A TIFF
     needs one. Raises `BadFile`.
     """
-    from tasks.ingest import bayer_tiff, camera_raw
-    from tasks.ingest.sniff import format_of
+    from tasks.ingest.formats import bayer_tiff, camera_raw
+    from tasks.ingest.formats.sniff import format_of
 
     form = format_of(path)
     if form in ("dng", "camera raw"):

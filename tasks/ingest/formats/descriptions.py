@@ -7,8 +7,8 @@ from typing import Any
 
 import tifffile
 
-from tasks.ingest import metadata
-from tasks.ingest.metadata import Kept
+from tasks.ingest.formats import metadata
+from tasks.ingest.formats.metadata import Kept
 
 APERIO = {
     "AppMag": "objective_magnification", "MPP": "aperio_mpp", "Left": "aperio_left_mm", "Top": "aperio_top_mm",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from tasks.ingest import icc, tiff
+from tasks.ingest.formats import icc, tiff
 
 MOST_TEXT = 4096
 MOST_WORDS = 200

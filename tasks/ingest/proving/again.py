@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from tasks import store
 from tasks.contracts import Calibration
 from tasks.errors import LineageError, fault
-from tasks.ingest import labels, layout, mosaic, picture
-from tasks.ingest.calibration import read_calibration
+from tasks.ingest import layout
+from tasks.ingest.annotations import labels
+from tasks.ingest.formats import mosaic, picture
+from tasks.ingest.formats.calibration import read_calibration
+from tasks.ingest.formats.sniff import format_of
 from tasks.ingest.params import IngestParams, Published
+from tasks.ingest.proving.seal import Sealed
 from tasks.ingest.receipts import Receipt, SourceFile
-from tasks.ingest.seal import Sealed
-from tasks.ingest.sniff import format_of
 from tasks.lineage.digest import sha256_file
 from tasks.lineage.places import resolve
 

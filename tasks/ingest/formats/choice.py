@@ -13,8 +13,8 @@ from pathlib import Path
 import tifffile
 from tifffile import TiffPageSeries
 
-from tasks.ingest import structure
 from tasks.ingest.bad import BadFile
+from tasks.ingest.formats import structure
 
 BESIDE = {"thumbnail": "thumbnail", "label": "label", "macro": "macro", "overview": "macro", "map": "map"}
 SUBFILE, REDUCED, MASK = 254, 1, 4

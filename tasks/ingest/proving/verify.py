@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tasks.errors import LineageError, ParamsError, fault
-from tasks.ingest import compare, receipts, stored
-from tasks.ingest.again import Place, calibrations_of
+from tasks.ingest import receipts
 from tasks.ingest.params import IngestParams
+from tasks.ingest.proving import compare, stored
+from tasks.ingest.proving.again import Place, calibrations_of
+from tasks.ingest.proving.seal import Sealed, check_seal
+from tasks.ingest.proving.stored import AGAIN, Stored
+from tasks.ingest.proving.tally import Progress, Proved, Tally
 from tasks.ingest.receipts import Receipt
-from tasks.ingest.seal import Sealed, check_seal
-from tasks.ingest.stored import AGAIN, Stored
-from tasks.ingest.tally import Progress, Proved, Tally
 from tasks.params import parse
 
 T = TypeVar("T")

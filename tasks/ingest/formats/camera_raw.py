@@ -16,13 +16,13 @@ import rawpy
 from numpy.typing import NDArray
 
 from tasks.contracts import Calibration, Pattern, Triple
-from tasks.ingest import dng
 from tasks.ingest.bad import AGAIN, BadFile, too_large
-from tasks.ingest.calibration import spare_bits
-from tasks.ingest.metadata import Kept
-from tasks.ingest.mosaic import Mosaic
+from tasks.ingest.formats import dng
+from tasks.ingest.formats.calibration import spare_bits
+from tasks.ingest.formats.metadata import Kept
+from tasks.ingest.formats.mosaic import Mosaic
+from tasks.ingest.formats.picture import DECODER as PICTURE_DECODER
 from tasks.ingest.params import IngestParams
-from tasks.ingest.picture import DECODER as PICTURE_DECODER
 
 DECODER = f"rawpy {version('rawpy')} (LibRaw {'.'.join(map(str, rawpy.libraw_version))})"
 OTHER_CFA = "convert it with a tool that knows this sensor, or leave it out"

@@ -17,8 +17,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from tasks.ingest import structure
 from tasks.ingest.bad import AGAIN, BadFile, too_large
+from tasks.ingest.formats import structure
 
 MALFORMED = (
     *(tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError),

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.ingest.annotations.polygons import Polygon
 from tasks.ingest.bad import BadFile
-from tasks.ingest.polygons import Polygon
 
 REMEDY = "export the annotation again"
 COLLECTION = "a FeatureCollection of polygons"

@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from tasks.disk import storage_faults
 from tasks.errors import InputError, StoreError, fault
-from tasks.ingest import fetched, remote_faults
+from tasks.ingest.elsewhere import fetched, remote_faults
 from tasks.ingest.manifest import safe_id, split_name
 from tasks.lock import Busy, locked
 

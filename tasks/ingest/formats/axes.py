@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from tasks.ingest import segments, structure, tiff
 from tasks.ingest.bad import BadFile, too_large
+from tasks.ingest.formats import segments, structure, tiff
+from tasks.ingest.formats.tiff import Page
 from tasks.ingest.params import IngestParams
-from tasks.ingest.tiff import Page
 
 ORDER = "tczyx"
 DTYPES = ("uint8", "uint16", "float32")

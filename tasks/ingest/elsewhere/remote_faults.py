@@ -1,4 +1,4 @@
-"""What can go wrong with a file elsewhere, in one line that names no secret: see tasks/ingest/remote.py.
+"""What can go wrong with a file elsewhere, in one line that names no secret: see tasks/ingest/elsewhere/remote.py.
 
 Libraries hide the cause behind the error that they raise (fsspec turns every refusal of an HTTP server into "file
 not found"), so the whole chain of causes is looked at.

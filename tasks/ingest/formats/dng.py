@@ -17,12 +17,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from tasks.contracts import Pattern, Triple
-from tasks.ingest import descriptions, segments, tiff
 from tasks.ingest.bad import AGAIN, BadFile, too_large
-from tasks.ingest.calibration import srgb_from_camera
-from tasks.ingest.choice import REDUCED
+from tasks.ingest.formats import descriptions, segments, tiff
+from tasks.ingest.formats.calibration import srgb_from_camera
+from tasks.ingest.formats.choice import REDUCED
+from tasks.ingest.formats.tiff import Page
 from tasks.ingest.params import IngestParams
-from tasks.ingest.tiff import Page
 
 CFA, LINEAR_RAW = 32803, 34892
 BLACK_DIM, BLACK, WHITE = 50713, 50714, 50717

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from tasks.ingest import geojson, polygons, segments, tiff
+from tasks.ingest.annotations import geojson, polygons
+from tasks.ingest.annotations.classes import index_of, raster_table
 from tasks.ingest.bad import AGAIN, BadFile, too_large
-from tasks.ingest.classes import index_of, raster_table
+from tasks.ingest.formats import segments, tiff
+from tasks.ingest.formats.sniff import format_of
 from tasks.ingest.params import IngestParams
-from tasks.ingest.sniff import format_of
 
 Read = Callable[[slice, slice], NDArray[np.uint8]]
 """Class indices, uint8 (y, x), of a window given as rows and columns."""

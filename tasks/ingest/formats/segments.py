@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from tasks.ingest.bad import AGAIN, BadFile
-from tasks.ingest.tiff import Page, grid
+from tasks.ingest.formats.tiff import Page, grid
 from tasks.jpeg import dropped, frame_size
 
 DAMAGED = (

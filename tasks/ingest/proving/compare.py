@@ -10,13 +10,14 @@ from typing import Any
 from tasks import store
 from tasks.contracts import Calibration
 from tasks.errors import LineageError, RawmillError, fault
-from tasks.ingest import again, columns, layout, statistics, stored
-from tasks.ingest.again import GONE, Original, Place, Read
+from tasks.ingest import columns, layout, statistics
+from tasks.ingest.proving import again, stored
+from tasks.ingest.proving.again import GONE, Original, Place, Read
+from tasks.ingest.proving.seal import Entries, Sealed
+from tasks.ingest.proving.stored import AGAIN, Stored
+from tasks.ingest.proving.tally import Proved, Tally, parallel
 from tasks.ingest.receipts import Receipt, crop_digest
-from tasks.ingest.seal import Entries, Sealed
 from tasks.ingest.statistics import Statistics
-from tasks.ingest.stored import AGAIN, Stored
-from tasks.ingest.tally import Proved, Tally, parallel
 from tasks.lineage.digest import merkle_root
 
 Arrays = Mapping[str, Stored]

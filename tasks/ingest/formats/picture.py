@@ -18,13 +18,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from tasks import jpeg, store
-from tasks.ingest import descriptions, scale, segments, tiff
-from tasks.ingest.axes import Grid, grid_of
 from tasks.ingest.bad import AGAIN, BadFile, too_large
-from tasks.ingest.choice import Choice, chosen
+from tasks.ingest.formats import descriptions, scale, segments, tiff
+from tasks.ingest.formats.axes import Grid, grid_of
+from tasks.ingest.formats.choice import Choice, chosen
+from tasks.ingest.formats.sniff import format_of
+from tasks.ingest.formats.tiff import Page
 from tasks.ingest.params import IngestParams
-from tasks.ingest.sniff import format_of
-from tasks.ingest.tiff import Page
 
 Kind = Literal["slides", "images"]
 RGB8 = "8-bit RGB"

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import tifffile
 
-from tasks.ingest import tiff
 from tasks.ingest.bad import AGAIN, BadFile
+from tasks.ingest.formats import tiff
 from tasks.ingest.params import Kind
 
 Format = Literal["dng", "camera raw", "tiff", "png", "json"]

@@ -1,0 +1,1 @@
+"""Label images and polygons, read by windows."""

@@ -1,0 +1,1 @@
+"""Sources at URIs, fetched through fsspec."""

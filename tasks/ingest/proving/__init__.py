@@ -1,0 +1,1 @@
+"""The proof of a raw store, repeated: `rawmill ingest --verify`."""
