@@ -38,7 +38,7 @@ from tests.hostile_makers import (
     zstd_bomb,
 )
 
-MOST_SECONDS, MOST_BYTES = 5.0, 150 * 2**20
+MOST_SECONDS, MOST_BYTES = 60.0, 150 * 2**20  # seconds guard against hanging and measure nothing
 
 
 def cyclic(path: Path) -> None:
