@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -186,7 +187,8 @@ def inputs_of(
         entry = artefact("sources", folder, out)
         tree = read_tree(folder)
         return Inputs([entry], {n: tree[n]["sha256"] for n in names}, {n: tree[n]["bytes"] for n in names})
-    files = [source_file("source", folder / name, out, uris.get(name)) for name in names]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # hashing lets go of the interpreter
+        files = list(pool.map(lambda name: source_file("source", folder / name, out, uris.get(name)), names))
     digests = {name: file["sha256"] for name, file in zip(names, files, strict=True)}
     sizes = {name: file["bytes"] for name, file in zip(names, files, strict=True)}
     return Inputs([*(source_file("source", path, out) for path in named), *files], digests, sizes)

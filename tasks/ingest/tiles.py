@@ -88,11 +88,26 @@ def table(rows: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> pa.Table
     for row in rows:
         for name, column in columns.items():
             column.append(row[name])
-    made = pa.table(columns, schema=schema).sort_by("tile_id")
+    made = pa.Table.from_arrays([_column(columns[f.name], f.type) for f in schema], schema=schema).sort_by("tile_id")
     for a, b in pairwise(made["tile_id"]):
         if a == b:
             raise InputError(fault("tiles.parquet", f"two tiles {a}", "unique ids", "rename one of the sources"))
     return made
+
+
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """`values` as a column of strings, int64 or float64, made of its buffers: `pa.array` imports pandas for half a
+    second, which is longer than a small ingest takes."""
+    if kind == pa.string():
+        texts = [value.encode() for value in values]
+        ends = np.cumsum([0, *map(len, texts)])
+        if ends[-1] > np.iinfo(np.int32).max:
+            return pa.array(values, kind)  # which knows what to do with so much
+        return pa.Array.from_buffers(
+            kind, len(texts), [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(texts))]
+        )
+    numbers = np.asarray(values, np.int64 if kind == pa.int64() else np.float64)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def write_table(path: Path, made: pa.Table) -> None:
