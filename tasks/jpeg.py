@@ -150,7 +150,7 @@ class JpegCodec(ArrayBytesCodec):
         return {"name": NAME, "configuration": {}}
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        raise NotImplementedError
+        raise NotImplementedError  # as Zarr's own codecs without a fixed size: a JPEG stream's follows from its pixels
 
     def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         pixels: Any = decode(chunk_bytes.to_bytes(), chunk_spec.shape)

@@ -12,7 +12,6 @@ from tasks.contracts import DATA_MODEL_VERSION, Calibration
 from tasks.ingest import receipts, statistics
 from tasks.ingest.annotations import labels
 from tasks.ingest.formats import mosaic
-from tasks.ingest.formats.sniff import format_of
 from tasks.ingest.manifest import Entry
 from tasks.ingest.params import IngestParams, Kind
 from tasks.ingest.sources import Seen
@@ -23,7 +22,6 @@ MOSAIC_CHUNK_PX = 512
 CHUNK_PX = 256
 SHARD_PX = 2048
 ANNOTATION, TISSUE = "annotation", "tissue"
-FORMATS = {"dng": "DNG", "camera raw": "camera raw", "tiff": "16-bit Bayer TIFF"}
 Facts = dict[str, Any]
 
 
@@ -43,10 +41,10 @@ def write_crops(content: Path, first: int, crops: Sequence[mosaic.Mosaic]) -> li
     return [store.write(content / "mosaic", window, data)]
 
 
-def told_of(path: Path, frame: mosaic.Mosaic) -> Facts:
-    """What a receipt says of the mosaic decoded from `path`."""
+def told_of(frame: mosaic.Mosaic) -> Facts:
+    """What a receipt says of a decoded mosaic."""
     return {
-        "format": FORMATS[format_of(path)],
+        "format": frame.form,
         "decoder": frame.decoder,
         "metadata": dict(frame.metadata),
         "dropped": list(frame.dropped),
@@ -57,9 +55,9 @@ def told_of(path: Path, frame: mosaic.Mosaic) -> Facts:
     }
 
 
-def crop_facts(path: Path, crop: mosaic.Mosaic) -> Facts:
+def crop_facts(crop: mosaic.Mosaic) -> Facts:
     """The same of a crop, with the digest of its pixels."""
-    return {**told_of(path, crop), "digest": receipts.crop_digest(crop.pixels)}
+    return {**told_of(crop), "digest": receipts.crop_digest(crop.pixels)}
 
 
 def write_frame(
@@ -94,7 +92,7 @@ def write_frame(
         if read:
             files += store.write_image(here / "labels" / ANNOTATION, lambda window: read(window[0], window[1]))
         tiles = tile_facts(tiles_of(shape, params), stored_labels(here) if read else None, None, classes)
-        return [*files, *here.rglob("zarr.json")], {**told_of(folder / entry.file, frame), "tiles": tiles}
+        return [*files, *here.rglob("zarr.json")], {**told_of(frame), "tiles": tiles}
 
 
 def forget_metadata(here: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from tasks.ingest.refused import Refused
 from tasks.lineage.digest import RECIPE, pretty, sha256_file
 from tasks.lineage.recipe import artefact, read_tree, source_file
 from tasks.output import Job
+from tasks.parallel import parallel
 
 FILE = "sources.json"
 PUT_BACK = "put it back, or run again to take it as it is now"
@@ -82,7 +82,12 @@ class Sources:
 
     @staticmethod
     def load(staging: Path) -> "Sources":
-        known: dict[str, Any] = json.loads((staging / FILE).read_bytes())
+        """What was saved; parsed once a process while the file stays the same: every item asks for it."""
+        return _loaded(staging / FILE, _state(staging / FILE))
+
+    @staticmethod
+    def parse(text: bytes) -> "Sources":
+        known: dict[str, Any] = json.loads(text)
         calibration = known["calibration"]
         height, width = known["crop_shape"]
         return Sources(
@@ -148,6 +153,11 @@ class Sources:
             raise LineageError(fault(folder / entry.file, "changed while it was read", "the same file", PUT_BACK))
 
 
+@lru_cache(maxsize=4)
+def _loaded(path: Path, _state: State) -> Sources:
+    return Sources.parse(path.read_bytes())
+
+
 def _state(path: Path) -> State:
     try:
         known = path.stat()
@@ -187,8 +197,7 @@ def inputs_of(
         entry = artefact("sources", folder, out)
         tree = read_tree(folder)
         return Inputs([entry], {n: tree[n]["sha256"] for n in names}, {n: tree[n]["bytes"] for n in names})
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # hashing lets go of the interpreter
-        files = list(pool.map(lambda name: source_file("source", folder / name, out, uris.get(name)), names))
+    files = list(parallel(lambda name: source_file("source", folder / name, out, uris.get(name)), names))
     digests = {name: file["sha256"] for name, file in zip(names, files, strict=True)}
     sizes = {name: file["bytes"] for name, file in zip(names, files, strict=True)}
     return Inputs([*(source_file("source", path, out) for path in named), *files], digests, sizes)

@@ -172,7 +172,7 @@ def _crops(job: Job, item: str, sources: Sources, params: IngestParams) -> None:
         sources.verify(folder, entry)
         with sources.steady(folder, entry):
             crop = mosaic.decode(folder / entry.file, sources.calibration, params)
-            told[entry.id] = layout.crop_facts(folder / entry.file, crop)
+            told[entry.id] = layout.crop_facts(crop)
         crops.append(crop)
     output.mark_done(job, item, layout.write_crops(job.content, first, crops), {"crops": told})
 
@@ -192,9 +192,8 @@ def _frame(job: Job, item: str, sources: Sources, params: IngestParams) -> None:
 def _column(job: Job, item: str, sources: Sources, params: IngestParams) -> None:
     name, _, number = item.rpartition("/")
     folder, here, entry = sources.place(job), job.content / sources.kind / name, sources.entry(name)
-    states = sources.states(folder, entry)
     try:
-        with sources.steady(folder, entry):
+        with sources.steady(folder, entry) as states:
             files, facts = columns.write_column(folder, here, entry, int(number), sources, params)
     except BadFile as error:
         files, facts = [], {"rejected": error.line(folder)}

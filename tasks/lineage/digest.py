@@ -9,13 +9,12 @@ one chunk can be proved too (`tasks.lineage.chunk_proof`).
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tasks.lineage.chunks import ShardDamage, Sharding, digest_shard, shards_among
+from tasks.parallel import parallel
 
 RECIPE = "recipe.json"
 TREE = "tree.json"
@@ -110,9 +109,8 @@ def tree_of(folder: Path) -> dict[str, dict[str, Any]]:
     over the SHA-256 of the encoded chunks inside it."""
     names = files_below(folder)
     layouts = shards_among(folder, names)
-    with ThreadPoolExecutor(min(HASHERS, len(os.sched_getaffinity(0)))) as pool:
-        entries = pool.map(lambda name: entry_of(folder / name, layouts.get(name)), names)
-        return dict(zip(names, entries, strict=True))
+    entries = parallel(lambda name: entry_of(folder / name, layouts.get(name)), names, most=HASHERS)
+    return dict(zip(names, entries, strict=True))
 
 
 def entry_of(file: Path, layout: Sharding | None) -> dict[str, Any]:

@@ -74,4 +74,5 @@ def decode(path: Path, calibration: Calibration | None, params: IngestParams) ->
         remedy = "put calibration.json beside it or name one with --calibration"
         raise BadFile(path, "a TIFF does not say which camera made it", "a calibration", remedy)
     pixels = whole(page, path)[0]
-    return Mosaic(pixels.astype(np.uint16, copy=False), calibration, kept, dropped, DECODER)
+    pixels = pixels.astype(np.uint16, copy=False)
+    return Mosaic("16-bit Bayer TIFF", pixels, calibration, kept, dropped, DECODER)

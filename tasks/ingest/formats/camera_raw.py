@@ -62,7 +62,7 @@ def _decode_dng(path: Path, calibration: Calibration | None, params: IngestParam
     pixels = dng.read_mosaic(path, tags)
     known = calibration or _from_tags(path, tags.pattern, pixels, tags)
     said = {**tags.metadata, "left_justified_bits": known.left_justified_bits}
-    return Mosaic(pixels, known, said, tags.dropped, PICTURE_DECODER)
+    return Mosaic("DNG", pixels, known, said, tags.dropped, PICTURE_DECODER)
 
 
 def _decode_raw(path: Path, calibration: Calibration | None, params: IngestParams) -> Mosaic:
@@ -73,7 +73,8 @@ def _decode_raw(path: Path, calibration: Calibration | None, params: IngestParam
         pixels = np.array(raw.raw_image_visible, np.uint16)
         known = calibration or _from_libraw(path, raw, pattern, pixels)
         kept, dropped = _metadata(raw, params.deidentify)
-    return Mosaic(pixels, known, {**kept, "left_justified_bits": known.left_justified_bits}, dropped, DECODER)
+    said = {**kept, "left_justified_bits": known.left_justified_bits}
+    return Mosaic("camera raw", pixels, known, said, dropped, DECODER)
 
 
 def _check_pattern(path: Path, pattern: Pattern, calibration: Calibration | None) -> None:

@@ -21,6 +21,8 @@ class Mosaic:
     The orientation stands in the metadata and is never applied.
     """
 
+    form: str
+    """DNG, camera raw or 16-bit Bayer TIFF."""
     pixels: NDArray[np.uint16]
     calibration: Calibration
     metadata: Mapping[str, Any]

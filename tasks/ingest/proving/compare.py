@@ -15,10 +15,11 @@ from tasks.ingest.proving import again, stored
 from tasks.ingest.proving.again import GONE, Original, Place, Read
 from tasks.ingest.proving.seal import Entries, Sealed
 from tasks.ingest.proving.stored import AGAIN, Stored
-from tasks.ingest.proving.tally import Proved, Tally, parallel
+from tasks.ingest.proving.tally import Proved, Tally
 from tasks.ingest.receipts import Receipt, crop_digest
 from tasks.ingest.statistics import Statistics
 from tasks.lineage.digest import merkle_root
+from tasks.parallel import parallel
 
 Arrays = Mapping[str, Stored]
 TISSUE = f"labels/{layout.TISSUE}/0"

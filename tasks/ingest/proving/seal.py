@@ -11,10 +11,11 @@ from typing import Any
 
 from tasks.errors import LineageError, fault
 from tasks.ingest.proving.stored import AGAIN
-from tasks.ingest.proving.tally import Tally, parallel
+from tasks.ingest.proving.tally import Tally
 from tasks.lineage.chunks import Sharding, shards_among
 from tasks.lineage.digest import RECIPE, TREE, entry_of
 from tasks.lineage.recipe import read, read_tree
+from tasks.parallel import parallel
 
 Entries = Mapping[str, Mapping[str, Any]]
 

@@ -1,17 +1,12 @@
 """What a verification has found so far: faults, counts, and what was proved of each source."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from tasks.errors import RawmillError, fault
 
 Progress = Callable[[int, int], None]
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -49,14 +44,3 @@ class Tally:
         except OSError as error:
             wrong = (error.strerror or str(error)).lower()
             self.faults.append(fault(str(error.filename), wrong, "a readable file", "mend it or its permissions"))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def parallel(work: Callable[[T], R], things: Iterable[T]) -> Iterator[R]:
-    """`work` of each of `things`, as many at a time as there are cores; results in the order of `things`."""
-    with ThreadPoolExecutor(cores()) as pool:
-        yield from pool.map(work, things)
