@@ -7,80 +7,87 @@ sides is flipped to bring red to (0, 0), and the result is flipped back.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from tasks.contracts import Pattern
-from tasks.isp.operator import Place, Plane
+from tasks.isp.arrays import Array, namespace
+from tasks.isp.operator import Place
 
-HALF, THIRD, QUARTER, EIGHTH = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4), np.float32(1 / 8)
+HALF, THIRD, QUARTER, EIGHTH = 1 / 2, 1 / 3, 1 / 4, 1 / 8
 
-Neighbour = Callable[[int, int], Plane]
+Neighbour = Callable[[int, int], Array]
 
 
 @dataclass(frozen=True)
 class Quads:
-    """The quarter planes of an RGGB mosaic, float32, flattened from (rows, columns).
+    """The quarter planes (…, quads) of an RGGB mosaic, flattened from (…, rows, columns).
 
     In quad (i, j): `r` at (2i, 2j), `g1` right of it, `g2` below it, `b` at (2i+1, 2j+1).
     """
 
-    r: Plane
-    g1: Plane
-    g2: Plane
-    b: Plane
+    r: Array
+    g1: Array
+    g2: Array
+    b: Array
     columns: int
 
-    def near(self, plane: Plane) -> Neighbour:
+    def near(self, plane: Array) -> Neighbour:
         """`f(dy, dx)`: `plane` as seen from the quad at that distance, each in {-1, 0, 1}.
 
-        Beyond the array stand zeros or the other end of a row: such values never leave the halo.
+        Beyond the array stands its other end, beyond a row the next one: such values never leave the halo.
         """
-        guard, size = self.columns + 1, plane.size
-        padded = np.zeros(size + 2 * guard, np.float32)
-        padded[guard : guard + size] = plane
+        guard, size = self.columns + 1, plane.shape[-1]
+        padded = namespace(plane).concatenate([plane[..., size - guard :], plane, plane[..., :guard]], -1)
 
-        def at(dy: int, dx: int) -> Plane:
+        def at(dy: int, dx: int) -> Array:
             start = guard + dy * self.columns + dx
-            return padded[start : start + size]
+            return padded[..., start : start + size]
 
         return at
 
 
-def turned(pattern: Pattern, place: Place) -> tuple[slice, slice]:
-    """Flips along y and x that bring red of an even-sided mosaic at `place` to (0, 0)."""
+def turned(pattern: Pattern, place: Place) -> tuple[int, ...]:
+    """The axes of (y, x) that must be flipped to bring red of an even-sided mosaic at `place` to (0, 0)."""
     y, x = divmod(pattern.index("R"), 2)
-    flip = slice(None, None, -1)
-    keep = slice(None)
-    return flip if (y + place.y_px) % 2 else keep, flip if (x + place.x_px) % 2 else keep
+    odd = (y + place.y_px) % 2, (x + place.x_px) % 2
+    return tuple(axis for axis, flip in zip((-2, -1), odd, strict=True) if flip)
 
 
-def split(mosaic: Plane) -> Quads:
-    """The quarter planes of an RGGB `mosaic` (y, x) with even sides. Raises ValueError for odd sides."""
-    if mosaic.shape[0] % 2 or mosaic.shape[1] % 2:
-        raise ValueError(f"a mosaic of {mosaic.shape} has half quads; expected even sides")
-    r, g1, g2, b = (np.ascontiguousarray(mosaic[y::2, x::2]).ravel() for y in (0, 1) for x in (0, 1))
-    return Quads(r, g1, g2, b, mosaic.shape[1] // 2)
+def flipped(image: Array, axes: tuple[int, ...]) -> Array:
+    """`image` in the mirror along `axes`."""
+    return namespace(image).flip(image, axes) if axes else image
 
 
-Channel = tuple[Plane, Plane, Plane, Plane]
+def split(mosaic: Array) -> Quads:
+    """The quarter planes of an RGGB `mosaic` (…, y, x) with even sides. Raises ValueError for odd sides."""
+    if mosaic.shape[-2] % 2 or mosaic.shape[-1] % 2:
+        raise ValueError(f"a mosaic of {tuple(mosaic.shape)} has half quads; expected even sides")
+    front = tuple(mosaic.shape[:-2])
+    r, g1, g2, b = (mosaic[..., y::2, x::2].reshape((*front, -1)) for y in (0, 1) for x in (0, 1))
+    return Quads(r, g1, g2, b, mosaic.shape[-1] // 2)
+
+
+Channel = tuple[Array, Array, Array, Array]
 """One colour at the sites r, g1, g2, b."""
 
 
-def join(channels: tuple[Channel, Channel, Channel], columns: int, halo_px: int) -> Plane:
-    """Interleave colours known at all four sites to RGB (3, y, x), less an even `halo_px` on each side."""
-    margin = halo_px // 2
-    rows = channels[0][0].size // columns
-    inner = slice(margin, rows - margin), slice(margin, columns - margin)
-    image = np.empty((3, 2 * (rows - 2 * margin), 2 * (columns - 2 * margin)), np.float32)
-    for target, channel in zip(image, channels, strict=True):
-        for site, values in enumerate(channel):
-            target[site // 2 :: 2, site % 2 :: 2] = values.reshape(rows, columns)[inner]
-    return image
+def _interleaved(channel: Channel, columns: int, margin: int) -> Array:
+    """(…, y, x) of one colour, less `margin` quads on each side."""
+    xp = namespace(channel[0])
+    front, rows = tuple(channel[0].shape[:-1]), channel[0].shape[-1] // columns
+    inner = (..., slice(margin, rows - margin), slice(margin, columns - margin))
+    r, g1, g2, b = (site.reshape((*front, rows, columns))[inner] for site in channel)
+    quads = xp.stack([xp.stack([r, g1], -1), xp.stack([g2, b], -1)], -3)
+    return quads.reshape((*front, 2 * r.shape[-2], 2 * r.shape[-1]))
 
 
-def demosaic(mosaic: Plane, place: Place, kernel: Callable[[Quads], tuple[Channel, ...]], halo_px: int) -> Plane:
-    """Run an RGGB `kernel` on a mosaic (y, x) of any pattern; RGB (3, y, x), less `halo_px` on each side."""
-    flips = turned(place.calibration.pattern, place)
-    quads = split(mosaic[flips])
+def join(channels: tuple[Channel, Channel, Channel], columns: int, halo_px: int) -> Array:
+    """Interleave colours known at all four sites to RGB (…, 3, y, x), less an even `halo_px` on each side."""
+    planes = [_interleaved(channel, columns, halo_px // 2) for channel in channels]
+    return namespace(planes[0]).stack(planes, -3)
+
+
+def demosaic(mosaic: Array, place: Place, kernel: Callable[[Quads], tuple[Channel, ...]], halo_px: int) -> Array:
+    """Run an RGGB `kernel` on a mosaic (…, y, x) of any pattern; RGB (…, 3, y, x), less `halo_px` on each side."""
+    axes = turned(place.calibration.pattern, place)
+    quads = split(flipped(mosaic, axes))
     red, green, blue = kernel(quads)
-    return join((red, green, blue), quads.columns, halo_px)[(slice(None), *flips)]
+    return flipped(join((red, green, blue), quads.columns, halo_px), axes)

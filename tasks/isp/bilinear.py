@@ -6,8 +6,9 @@ Losson, Macaire and Yang, "Comparison of color demosaicing methods", Advances in
 
 from typing import ClassVar
 
+from tasks.isp.arrays import Array
 from tasks.isp.bayer import HALF, QUARTER, Channel, Quads, demosaic
-from tasks.isp.operator import Domain, Operator, Place, Plane
+from tasks.isp.operator import Domain, Operator, Place
 
 HALO_PX = 2
 
@@ -27,7 +28,7 @@ def kernel(quads: Quads) -> tuple[Channel, Channel, Channel]:
 
 
 class Bilinear(Operator):
-    """Mosaic (y, x) to RGB (3, y, x)."""
+    """Mosaic (…, y, x) to RGB (…, 3, y, x)."""
 
     name: ClassVar[str] = "bilinear"
     domain: ClassVar[Domain] = "demosaic"
@@ -36,5 +37,5 @@ class Bilinear(Operator):
     def halo_px(self) -> int:
         return HALO_PX
 
-    def apply(self, image: Plane, place: Place) -> Plane:
+    def apply(self, image: Array, place: Place) -> Array:
         return demosaic(image, place, kernel, HALO_PX)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ParamsError, fault
-from tasks.isp.operator import Operator, Place, Plane
+from tasks.isp.arrays import Array
+from tasks.isp.operator import Operator, Place
 from tasks.isp.operators import OPERATORS
 from tasks.params import parse
 
@@ -27,8 +28,8 @@ class Chain:
         """Pixels consumed on each side by all operators together."""
         return sum(operator.halo_px for operator in self.operators)
 
-    def __call__(self, mosaic: Plane, place: Place) -> Plane:
-        """A normalised `mosaic` (y, x), float32, even sides, to its view (3, y, x) less `halo_px` a side."""
+    def __call__(self, mosaic: Array, place: Place) -> Array:
+        """A normalised `mosaic` (…, y, x), even sides, to its view (…, 3, y, x) less `halo_px` a side."""
         image = mosaic
         for operator in self.operators:
             image = operator.apply(image, place)

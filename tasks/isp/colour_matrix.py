@@ -2,31 +2,23 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
+from tasks.isp.arrays import Array, like, namespace
+from tasks.isp.operator import Operator, Place
 
-from tasks.isp.operator import Operator, Place, Plane
 
-
-def mix(image: Plane, matrix: Any) -> Plane:
-    """`matrix` (3, 3) times each pixel of `image` (3, y, x).
+def mix(image: Array, matrix: Any) -> Array:
+    """`matrix` (3, 3) times each pixel of `image` (…, 3, y, x).
 
     Sums run in a fixed order and not through BLAS, whose last bit depends on sizes and processors.
     """
-    rows = np.asarray(matrix, np.float32)
-    result = np.empty_like(image)
-    term = np.empty_like(image[0])
-    for target, row in zip(result, rows, strict=True):
-        np.multiply(image[0], row[0], out=target)
-        for plane, weight in zip(image[1:], row[1:], strict=True):
-            np.multiply(plane, weight, out=term)
-            target += term
-    return result
+    red, green, blue = (image[..., channel, :, :] for channel in range(3))
+    return namespace(image).stack([red * a + green * b + blue * c for a, b, c in like(matrix, image)], -3)
 
 
 class ColourMatrix(Operator):
-    """RGB (3, y, x) through the calibration's 3x3 matrix."""
+    """RGB (…, 3, y, x) through the calibration's 3x3 matrix."""
 
     name: ClassVar[str] = "colour_matrix"
 
-    def apply(self, image: Plane, place: Place) -> Plane:
+    def apply(self, image: Array, place: Place) -> Array:
         return mix(image, place.calibration.colour_matrix)

@@ -1,25 +1,30 @@
 """Gamma correction: linear light to display values, v^(1/gamma) (thesis A, eq. 3.20: 2.2)."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
-from tasks.isp.operator import Operator, Place, Plane
+from tasks.isp.arrays import Array, namespace
+from tasks.isp.operator import Operator, Place
 
 
-def encode(image: Plane, gamma: float) -> Plane:
-    """`image` in [0, 1], any shape, to the power 1/`gamma`; also in [0, 1]."""
-    return np.power(image, np.float32(1 / gamma))
+def encode(image: Array, gamma: Any) -> Array:
+    """`image` in [0, 1], any shape, to the power 1/`gamma`; also in [0, 1].
+
+    The slope at 0 has no bound; gradients take 0 there, so that a clipped pixel does not make them NaN.
+    """
+    where = namespace(image).where
+    light = image > 0
+    return where(light, where(light, image, 1.0) ** (1 / gamma), 0.0)
 
 
 class Gamma(Operator):
-    """RGB (3, y, x) in [0, 1], encoded; must follow an operator whose values lie there."""
+    """RGB (…, 3, y, x) in [0, 1], encoded; must follow an operator whose values lie there."""
 
     name: ClassVar[str] = "gamma"
     needs_unit_range: ClassVar[bool] = True
     gives_unit_range: ClassVar[bool] = True
     gamma: Annotated[float, Field(gt=0)]
 
-    def apply(self, image: Plane, place: Place) -> Plane:
+    def apply(self, image: Array, place: Place) -> Array:
         return encode(image, self.gamma)

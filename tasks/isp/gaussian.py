@@ -4,18 +4,18 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from tasks.isp.luma import ChannelFilter, filtered
-from tasks.isp.operator import Place, Plane
+from tasks.isp.arrays import Array
+from tasks.isp.luma import ChannelFilter
 from tasks.isp.separable import correlate, gaussian_radius_px, gaussian_weights
 
 
-def blur(plane: Plane, sigma_px: float, truncate: float) -> Plane:
-    """`plane` (y, x) under a Gaussian of sum 1 cut at `truncate` sigma; its radius less on each side."""
+def blur(plane: Array, sigma_px: float, truncate: float) -> Array:
+    """`plane` (…, y, x) under a Gaussian of sum 1 cut at `truncate` sigma; its radius less on each side."""
     return correlate(plane, gaussian_weights(sigma_px, truncate))
 
 
 class Gaussian(ChannelFilter):
-    """RGB (3, y, x), blurred on its `channels`."""
+    """RGB (…, 3, y, x), blurred on its `channels`."""
 
     name: ClassVar[str] = "gaussian"
     sigma_px: Annotated[float, Field(gt=0, le=32)]
@@ -25,8 +25,5 @@ class Gaussian(ChannelFilter):
     def halo_px(self) -> int:
         return gaussian_radius_px(self.sigma_px, self.truncate)
 
-    def apply(self, image: Plane, place: Place) -> Plane:
-        def function(plane: Plane) -> Plane:
-            return blur(plane, self.sigma_px, self.truncate)
-
-        return filtered(image, self.channels, function, self.halo_px)
+    def plane(self, plane: Array) -> Array:
+        return blur(plane, self.sigma_px, self.truncate)

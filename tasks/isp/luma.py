@@ -4,13 +4,15 @@ Analogue YUV of ITU-R BT.601 with the 8-digit coefficients of scikit-image's `rg
 (A, eq. 3.14). As a change of Y alone shifts R, G and B by the same amount, filtering luma is RGB + (Y' - Y).
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
+from tasks.isp.arrays import Array, like
 from tasks.isp.colour_matrix import mix
-from tasks.isp.operator import Operator, Plane
+from tasks.isp.operator import Operator, Place, crop
 
 Channels = Literal["luma", "yuv", "rgb"]
 YUV_FROM_RGB = np.array(
@@ -21,42 +23,35 @@ YUV_FROM_RGB = np.array(
     ]
 )
 RGB_FROM_YUV = np.linalg.inv(YUV_FROM_RGB)
-Filter = Callable[[Plane], Plane]
-"""Takes a plane (y, x) and returns one smaller by its halo on each side."""
+Filter = Callable[[Array], Array]
+"""Takes planes (…, y, x) and returns them smaller by its halo on each side."""
 
 
-def luma(image: Plane) -> Plane:
-    """Y' (y, x) of RGB (3, y, x)."""
-    red, green, blue = (np.float32(w) for w in YUV_FROM_RGB[0])
-    result: Plane = image[0] * red
-    result += image[1] * green
-    result += image[2] * blue
-    return result
+def luma(image: Array) -> Array:
+    """Y' (…, y, x) of RGB (…, 3, y, x)."""
+    red, green, blue = like(YUV_FROM_RGB[0], image)
+    return image[..., 0, :, :] * red + image[..., 1, :, :] * green + image[..., 2, :, :] * blue
 
 
-def crop(image: Plane, halo_px: int) -> Plane:
-    """A view of `image` (..., y, x) without `halo_px` on each side."""
-    height, width = image.shape[-2:]
-    return image[..., halo_px : height - halo_px, halo_px : width - halo_px]
-
-
-def _luma_only(image: Plane, function: Filter, halo_px: int) -> Plane:
-    y = luma(image)
-    change = function(y)
-    change -= crop(y, halo_px)
-    return crop(image, halo_px) + change
-
-
-def filtered(image: Plane, channels: Channels, function: Filter, halo_px: int) -> Plane:
-    """RGB (3, y, x) with `function` on its `channels`, less `halo_px` on each side."""
+def filtered(image: Array, channels: Channels, function: Filter, halo_px: int) -> Array:
+    """RGB (…, 3, y, x) with `function` on its `channels`, less `halo_px` on each side."""
     if channels == "luma":
-        return _luma_only(image, function, halo_px)
-    planes = mix(image, YUV_FROM_RGB) if channels == "yuv" else image
-    result = np.stack([function(plane) for plane in planes])
-    return mix(result, RGB_FROM_YUV) if channels == "yuv" else result
+        y = luma(image)
+        change = function(y) - crop(y, halo_px)
+        return crop(image, halo_px) + change[..., None, :, :]
+    if channels == "rgb":
+        return function(image)
+    return mix(function(mix(image, YUV_FROM_RGB)), RGB_FROM_YUV)
 
 
 class ChannelFilter(Operator):
     """Base of the operators that filter planes: luma unless told otherwise in params."""
 
     channels: Channels
+
+    @abstractmethod
+    def plane(self, plane: Array) -> Array:
+        """The filter itself, for planes (…, y, x); `halo_px` less on each side."""
+
+    def apply(self, image: Array, place: Place) -> Array:
+        return filtered(image, self.channels, self.plane, self.halo_px)

@@ -6,18 +6,19 @@ images", ICASSP 2004, fig. 2: alpha = 1/2, beta = 5/8, gamma = 3/4 (thesis A, ta
 
 from typing import ClassVar
 
+from tasks.isp.arrays import Array
 from tasks.isp.bayer import EIGHTH, Channel, Neighbour, Quads, demosaic
-from tasks.isp.operator import Domain, Operator, Place, Plane
+from tasks.isp.operator import Domain, Operator, Place
 
 HALO_PX = 2
 
 
-def _sides(near: Neighbour) -> tuple[Plane, Plane]:
+def _sides(near: Neighbour) -> tuple[Array, Array]:
     """Sums of the neighbours of the same site: left + right, above + below."""
     return near(0, -1) + near(0, 1), near(-1, 0) + near(1, 0)
 
 
-def _at_green(green: Plane, pair: Plane, diagonal: Plane, same: Plane, across: Plane) -> Plane:
+def _at_green(green: Array, pair: Array, diagonal: Array, same: Array, across: Array) -> Array:
     """A colour at a green site: `pair` are its two samples, `same` green lies behind them, `across` does not."""
     return (5 * green + 4 * pair - same - diagonal + 0.5 * across) * EIGHTH
 
@@ -42,9 +43,9 @@ def _both_at_green(
     quads: Quads,
     near_g1: Neighbour,
     near_g2: Neighbour,
-    red_pairs: tuple[Plane, Plane],
-    blue_pairs: tuple[Plane, Plane],
-) -> tuple[tuple[Plane, Plane], tuple[Plane, Plane]]:
+    red_pairs: tuple[Array, Array],
+    blue_pairs: tuple[Array, Array],
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Red and blue at (g1, g2); red lies beside g1 and above and below g2, blue the other way round."""
     row_1, column_1 = _sides(near_g1)
     row_2, column_2 = _sides(near_g2)
@@ -58,7 +59,7 @@ def _both_at_green(
 
 
 class Malvar(Operator):
-    """Mosaic (y, x) to RGB (3, y, x)."""
+    """Mosaic (…, y, x) to RGB (…, 3, y, x)."""
 
     name: ClassVar[str] = "malvar"
     domain: ClassVar[Domain] = "demosaic"
@@ -67,5 +68,5 @@ class Malvar(Operator):
     def halo_px(self) -> int:
         return HALO_PX
 
-    def apply(self, image: Plane, place: Place) -> Plane:
+    def apply(self, image: Array, place: Place) -> Array:
         return demosaic(image, place, kernel, HALO_PX)

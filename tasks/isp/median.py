@@ -10,30 +10,38 @@ import numpy as np
 from pydantic import AfterValidator
 from scipy import ndimage
 
-from tasks.isp.luma import ChannelFilter, crop, filtered
-from tasks.isp.operator import Place, Plane
+from tasks.isp.arrays import Array, namespace
+from tasks.isp.luma import ChannelFilter
+from tasks.isp.operator import crop
 
 
-def _middle(a: Plane, b: Plane, c: Plane) -> Plane:
-    """The middle one of three, element by element."""
-    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
+def _median_3(plane: Array) -> Array:
+    xp = namespace(plane)
+    least, most = xp.minimum, xp.maximum
+
+    def middle(a: Array, b: Array, c: Array) -> Array:
+        return most(least(a, b), least(most(a, b), c))
+
+    above, here, below = plane[..., :-2, :], plane[..., 1:-1, :], plane[..., 2:, :]
+    less, more = least(above, here), most(above, here)
+    low, rest = least(less, below), most(less, below)
+    mid, high = least(rest, more), most(rest, more)
+    floor = most(most(low[..., :-2], low[..., 1:-1]), low[..., 2:])
+    roof = least(least(high[..., :-2], high[..., 1:-1]), high[..., 2:])
+    return middle(floor, middle(mid[..., :-2], mid[..., 1:-1], mid[..., 2:]), roof)
 
 
-def _median_3(plane: Plane) -> Plane:
-    above, here, below = plane[:-2], plane[1:-1], plane[2:]
-    less, more = np.minimum(above, here), np.maximum(above, here)
-    low, rest = np.minimum(less, below), np.maximum(less, below)
-    mid, high = np.minimum(rest, more), np.maximum(rest, more)
-    floor = np.maximum(np.maximum(low[:, :-2], low[:, 1:-1]), low[:, 2:])
-    roof = np.minimum(np.minimum(high[:, :-2], high[:, 1:-1]), high[:, 2:])
-    return _middle(floor, _middle(mid[:, :-2], mid[:, 1:-1], mid[:, 2:]), roof)
+def _median_any(plane: Array, size_px: int) -> Array:
+    if isinstance(plane, np.ndarray):
+        window = (1,) * (plane.ndim - 2) + (size_px, size_px)
+        return crop(ndimage.median_filter(plane, size=window, mode="mirror"), size_px // 2)
+    windows = plane.unfold(-2, size_px, 1).unfold(-2, size_px, 1)
+    return windows.flatten(-2).median(-1).values
 
 
-def median(plane: Plane, size_px: int) -> Plane:
-    """The median of each `size_px` x `size_px` window of `plane` (y, x); `size_px // 2` less on each side."""
-    if size_px == 3:
-        return _median_3(plane)
-    return crop(ndimage.median_filter(plane, size=size_px, mode="mirror"), size_px // 2)
+def median(plane: Array, size_px: int) -> Array:
+    """The median of each `size_px` x `size_px` window of `plane` (…, y, x); `size_px // 2` less on each side."""
+    return _median_3(plane) if size_px == 3 else _median_any(plane, size_px)
 
 
 def _odd(size_px: int) -> int:
@@ -43,7 +51,7 @@ def _odd(size_px: int) -> int:
 
 
 class Median(ChannelFilter):
-    """RGB (3, y, x), median-filtered on its `channels`."""
+    """RGB (…, 3, y, x), median-filtered on its `channels`."""
 
     name: ClassVar[str] = "median"
     size_px: Annotated[int, AfterValidator(_odd)]
@@ -52,5 +60,5 @@ class Median(ChannelFilter):
     def halo_px(self) -> int:
         return self.size_px // 2
 
-    def apply(self, image: Plane, place: Place) -> Plane:
-        return filtered(image, self.channels, lambda plane: median(plane, self.size_px), self.halo_px)
+    def plane(self, plane: Array) -> Array:
+        return median(plane, self.size_px)

@@ -8,29 +8,27 @@ Trans. Image Processing 16 (2007) 132-141: the decision over a 5x5 window, and t
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from tasks.isp.arrays import Array, namespace
 from tasks.isp.bayer import HALF, QUARTER, THIRD, Channel, Neighbour, Quads, demosaic
-from tasks.isp.operator import Domain, Operator, Place, Plane
+from tasks.isp.operator import Domain, Operator, Place
 
 HALO_PX = 8
 """Green and its decision reach 4 px, red and blue at green 5 and at each other 6; refining adds 2."""
 
-Pair = tuple[Plane, Plane]
+Pair = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
 class _Green:
     """Green at the sites r and b, and whether it was taken along the row there."""
 
-    r: Plane
-    b: Plane
-    row_r: NDArray[np.bool_]
-    row_b: NDArray[np.bool_]
+    r: Array
+    b: Array
+    row_r: Array
+    row_b: Array
 
 
-def _curvature(plane: Plane, near: Neighbour, dy: int, dx: int) -> Plane:
+def _curvature(plane: Array, near: Neighbour, dy: int, dx: int) -> Array:
     """What a green mean lacks, from the own colour: a quarter of its negated second difference."""
     return (2 * plane - near(-dy, -dx) - near(dy, dx)) * QUARTER
 
@@ -41,7 +39,7 @@ def _activity(quads: Quads, difference: Pair, dy: int, dx: int) -> Pair:
     The own colour's gradients weigh 3 on the line and 1 two lines off, the other colour's 1 (paper, eq. 5-6).
     """
     near = [quads.near(plane) for plane in difference]
-    gradient = [np.abs(d - n(dy, dx)) for d, n in zip(difference, near, strict=True)]
+    gradient = [abs(d - n(dy, dx)) for d, n in zip(difference, near, strict=True)]
     near_r, near_b = (quads.near(g) for g in gradient)
     pairs = gradient[0] + near_r(-dy, -dx), gradient[1] + near_b(-dy, -dx)
     beside_r, beside_b = (quads.near(p) for p in pairs)
@@ -66,7 +64,8 @@ def _green(quads: Quads) -> _Green:
     along = _activity(quads, (quads.r - rows[0], quads.b - rows[1]), 0, 1)
     across = _activity(quads, (quads.r - columns[0], quads.b - columns[1]), 1, 0)
     row_r, row_b = across[0] >= along[0], across[1] >= along[1]
-    return _Green(np.where(row_r, rows[0], columns[0]), np.where(row_b, rows[1], columns[1]), row_r, row_b)
+    where = namespace(quads.r).where
+    return _Green(where(row_r, rows[0], columns[0]), where(row_b, rows[1], columns[1]), row_r, row_b)
 
 
 def _at_green(quads: Quads, green: Pair) -> tuple[Pair, Pair]:
@@ -82,12 +81,13 @@ def _beside(quads: Quads, at_green: Pair, green: _Green) -> Pair:
     """At (r, b): sum of the two values of a quantity known `at_green` along the decided direction."""
     one, two = at_green
     near_one, near_two = quads.near(one), quads.near(two)
-    at_r = np.where(green.row_r, near_one(0, -1) + one, near_two(-1, 0) + two)
-    at_b = np.where(green.row_b, two + near_two(0, 1), one + near_one(1, 0))
+    where = namespace(one).where
+    at_r = where(green.row_r, near_one(0, -1) + one, near_two(-1, 0) + two)
+    at_b = where(green.row_b, two + near_two(0, 1), one + near_one(1, 0))
     return at_r, at_b
 
 
-def _mean(two: Plane, centre: Plane) -> Plane:
+def _mean(two: Array, centre: Array) -> Array:
     """The mean of three values, of which `two` are given by their sum."""
     return (two + centre) * THIRD
 
@@ -135,7 +135,7 @@ def refined(quads: Quads) -> tuple[Channel, Channel, Channel]:
 
 
 class Menon(Operator):
-    """Mosaic (y, x) to RGB (3, y, x); with or without the refining step."""
+    """Mosaic (…, y, x) to RGB (…, 3, y, x); with or without the refining step."""
 
     name: ClassVar[str] = "menon"
     domain: ClassVar[Domain] = "demosaic"
@@ -145,5 +145,5 @@ class Menon(Operator):
     def halo_px(self) -> int:
         return HALO_PX
 
-    def apply(self, image: Plane, place: Place) -> Plane:
+    def apply(self, image: Array, place: Place) -> Array:
         return demosaic(image, place, refined if self.refine else directional, HALO_PX)

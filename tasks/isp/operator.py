@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts import Calibration
+from tasks.isp.arrays import Array, like, namespace
 from tasks.params import Params
 
 Plane = NDArray[np.float32]
@@ -55,11 +56,27 @@ class Operator(Params):
         return 0
 
     @abstractmethod
-    def apply(self, image: Plane, place: Place) -> Plane:
-        """The operator's result, float32, smaller by `halo_px` on each side; `image` is left as it was."""
+    def apply(self, image: Array, place: Place) -> Array:
+        """The operator's meaning: the result, smaller by `halo_px` on each side; `image` is left as it was.
+
+        Written over `tasks.isp.arrays`, so that it runs with NumPy and, batched and differentiable, with torch.
+        """
 
 
-def sites(values: Any, place: Place) -> NDArray[np.float32]:
+def sites(values: Any, place: Place) -> NDArray[np.float64]:
     """The 2x2 site `values` (mosaic order: (0,0) (0,1) (1,0) (1,1)) as an array at `place` begins with them."""
-    table = np.asarray(values, np.float32).reshape(2, 2)
+    table = np.asarray(values, np.float64).reshape(2, 2)
     return np.roll(table, (-place.y_px, -place.x_px), (0, 1))
+
+
+def repeated(values: Array, mosaic: Array) -> Array:
+    """The 2x2 site `values` repeated from the upper left corner over the (y, x) of `mosaic`, in its kind."""
+    height, width = mosaic.shape[-2:]
+    table = like(values, mosaic)
+    return namespace(mosaic).tile(table, (-(-height // 2), -(-width // 2)))[:height, :width]
+
+
+def crop(image: Array, halo_px: int) -> Array:
+    """A view of `image` (…, y, x) without `halo_px` on each side."""
+    height, width = image.shape[-2:]
+    return image[..., halo_px : height - halo_px, halo_px : width - halo_px]

@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
-
-from tasks.isp.operator import Plane
+from tasks.isp.arrays import Array
 
 
 def gaussian_weights(sigma_px: float, truncate: float) -> tuple[float, ...]:
@@ -20,21 +18,19 @@ def gaussian_radius_px(sigma_px: float, truncate: float) -> int:
     return int(truncate * sigma_px + 0.5)
 
 
-def _along(plane: Plane, weights: tuple[float, ...], axis: int) -> Plane:
+def _along(plane: Array, weights: tuple[float, ...], axis: int) -> Array:
     radius, length = len(weights) - 1, plane.shape[axis]
 
-    def at(offset: int) -> Plane:
+    def at(offset: int) -> Array:
         part = slice(radius + offset, length - radius + offset)
-        return plane[part] if axis == 0 else plane[:, part]
+        return plane[..., part, :] if axis == -2 else plane[..., part]
 
-    result = at(0) * np.float32(weights[0])
+    result = at(0) * weights[0]
     for distance in range(1, radius + 1):
-        pair = at(-distance) + at(distance)
-        pair *= np.float32(weights[distance])
-        result += pair
+        result = result + (at(-distance) + at(distance)) * weights[distance]
     return result
 
 
-def correlate(plane: Plane, weights: tuple[float, ...]) -> Plane:
-    """`plane` (y, x) under the symmetric window with `weights` at distance 0 … r in both axes; r less a side."""
-    return _along(_along(plane, weights, 0), weights, 1)
+def correlate(plane: Array, weights: tuple[float, ...]) -> Array:
+    """`plane` (…, y, x) under the symmetric window with `weights` at distance 0 … r in both axes; r less a side."""
+    return _along(_along(plane, weights, -2), weights, -1)

@@ -2,27 +2,21 @@
 
 from typing import ClassVar
 
-import numpy as np
-
-from tasks.isp.luma import ChannelFilter, filtered
-from tasks.isp.operator import Place, Plane
+from tasks.isp.arrays import Array
+from tasks.isp.luma import ChannelFilter
 
 HALO_PX = 1
 
 
-def sharpen(plane: Plane) -> Plane:
-    """`plane` (y, x) under the kernel; one pixel less on each side; values may leave [0, 1]."""
-    centre = plane[1:-1, 1:-1]
-    around = plane[:-2, 1:-1] + plane[2:, 1:-1]
-    around += plane[1:-1, :-2]
-    around += plane[1:-1, 2:]
-    result = centre * np.float32(5)
-    result -= around
-    return result
+def sharpen(plane: Array) -> Array:
+    """`plane` (…, y, x) under the kernel; one pixel less on each side; values may leave [0, 1]."""
+    above, below, centre = plane[..., :-2, 1:-1], plane[..., 2:, 1:-1], plane[..., 1:-1, 1:-1]
+    left, right = plane[..., 1:-1, :-2], plane[..., 1:-1, 2:]
+    return centre * 5 - (above + below + left + right)
 
 
 class SharpeningFilter(ChannelFilter):
-    """RGB (3, y, x), sharpened on its `channels`."""
+    """RGB (…, 3, y, x), sharpened on its `channels`."""
 
     name: ClassVar[str] = "sharpening_filter"
 
@@ -30,5 +24,5 @@ class SharpeningFilter(ChannelFilter):
     def halo_px(self) -> int:
         return HALO_PX
 
-    def apply(self, image: Plane, place: Place) -> Plane:
-        return filtered(image, self.channels, sharpen, HALO_PX)
+    def plane(self, plane: Array) -> Array:
+        return sharpen(plane)

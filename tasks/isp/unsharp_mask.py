@@ -6,26 +6,23 @@ scikit-image clips the result to [0, 1], or to [-1, 1] when any pixel of the who
 
 from typing import Annotated, ClassVar
 
-import numpy as np
 from pydantic import Field
 
-from tasks.isp.luma import ChannelFilter, crop, filtered
-from tasks.isp.operator import Place, Plane
+from tasks.isp.arrays import Array
+from tasks.isp.luma import ChannelFilter
+from tasks.isp.operator import crop
 from tasks.isp.separable import correlate, gaussian_radius_px, gaussian_weights
 
 
-def unsharp(plane: Plane, sigma_px: float, amount: float, truncate: float) -> Plane:
-    """`plane` + `amount` (`plane` - Gaussian of it), for (y, x); the Gaussian's radius less on each side."""
+def unsharp(plane: Array, sigma_px: float, amount: float, truncate: float) -> Array:
+    """`plane` + `amount` (`plane` - Gaussian of it), for (…, y, x); the Gaussian's radius less on each side."""
     weights = gaussian_weights(sigma_px, truncate)
     inner = crop(plane, len(weights) - 1)
-    detail = inner - correlate(plane, weights)
-    detail *= np.float32(amount)
-    detail += inner
-    return detail
+    return (inner - correlate(plane, weights)) * amount + inner
 
 
 class UnsharpMask(ChannelFilter):
-    """RGB (3, y, x), sharpened on its `channels`; `radius_px` is the Gaussian's standard deviation."""
+    """RGB (…, 3, y, x), sharpened on its `channels`; `radius_px` is the Gaussian's standard deviation."""
 
     name: ClassVar[str] = "unsharp_mask"
     radius_px: Annotated[float, Field(gt=0, le=32)]
@@ -36,8 +33,5 @@ class UnsharpMask(ChannelFilter):
     def halo_px(self) -> int:
         return gaussian_radius_px(self.radius_px, self.truncate)
 
-    def apply(self, image: Plane, place: Place) -> Plane:
-        def function(plane: Plane) -> Plane:
-            return unsharp(plane, self.radius_px, self.amount, self.truncate)
-
-        return filtered(image, self.channels, function, self.halo_px)
+    def plane(self, plane: Array) -> Array:
+        return unsharp(plane, self.radius_px, self.amount, self.truncate)

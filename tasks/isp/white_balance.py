@@ -1,22 +1,20 @@
 """White balance: a factor a channel makes the illuminant neutral (thesis A, eq. 3.9)."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-
-from tasks.isp.operator import Operator, Place, Plane
+from tasks.isp.arrays import Array, like
+from tasks.isp.operator import Operator, Place
 
 
-def scale(image: Plane, factors: Sequence[float]) -> Plane:
-    """RGB (3, y, x) with each channel times its factor."""
-    return image * np.asarray(factors, np.float32)[:, None, None]
+def scale(image: Array, factors: Any) -> Array:
+    """RGB (…, 3, y, x) with each channel times its factor."""
+    return image * like(factors, image)[:, None, None]
 
 
 class WhiteBalance(Operator):
-    """RGB (3, y, x) times the calibration's white balance."""
+    """RGB (…, 3, y, x) times the calibration's white balance."""
 
     name: ClassVar[str] = "white_balance"
 
-    def apply(self, image: Plane, place: Place) -> Plane:
+    def apply(self, image: Array, place: Place) -> Array:
         return scale(image, place.calibration.white_balance)

@@ -3,28 +3,27 @@
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tasks.contracts import FULL_SCALE_DN
-from tasks.isp.operator import Domain, Operator, Place, Plane, sites
+from tasks.contracts import FULL_SCALE_DN, Calibration
+from tasks.isp.arrays import Array
+from tasks.isp.operator import Domain, Operator, Place, repeated, sites
 
 
-def divide(mosaic: Plane, span: NDArray[np.float32]) -> Plane:
-    """`mosaic` (y, x) over `span` (2, 2), which repeats from the upper left corner."""
-    result = np.empty_like(mosaic)
-    for row in (0, 1):
-        line = np.resize(span[row], mosaic.shape[1])
-        np.divide(mosaic[row::2], line, out=result[row::2])
-    return result
+def divide(mosaic: Array, span: Array) -> Array:
+    """`mosaic` (…, y, x) over `span` (2, 2), which repeats from the upper left corner."""
+    return mosaic / repeated(span, mosaic)
+
+
+def span_of(camera: Calibration) -> Array:
+    """White level less black level, as a share of full scale: one value a site, in mosaic order."""
+    return np.subtract(camera.white_level_dn, camera.black_level_dn) / FULL_SCALE_DN
 
 
 class WhiteLevel(Operator):
-    """Mosaic (y, x) without black level, over (white level - black level) in DN / 65535: linear, white = 1."""
+    """Mosaic (…, y, x) without black level, over (white level - black level) in DN / 65535: linear, white = 1."""
 
     name: ClassVar[str] = "white_level"
     domain: ClassVar[Domain] = "mosaic"
 
-    def apply(self, image: Plane, place: Place) -> Plane:
-        camera = place.calibration
-        span = np.subtract(camera.white_level_dn, camera.black_level_dn) / FULL_SCALE_DN
-        return divide(image, sites(span, place))
+    def apply(self, image: Array, place: Place) -> Array:
+        return divide(image, sites(span_of(place.calibration), place))
