@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from tasks.contracts import Pattern
 from tasks.isp.arrays import Array, namespace
-from tasks.isp.operator import Place
+from tasks.isp.operator import Place, Plane, crop, margin_px
+from tasks.isp.scratch import Take, scratch
 
 HALF, THIRD, QUARTER, EIGHTH = 1 / 2, 1 / 3, 1 / 4, 1 / 8
 
@@ -91,3 +92,22 @@ def demosaic(mosaic: Array, place: Place, kernel: Callable[[Quads], tuple[Channe
     quads = split(flipped(mosaic, axes))
     red, green, blue = kernel(quads)
     return flipped(join((red, green, blue), quads.columns, halo_px), axes)
+
+
+Compiled = Callable[[Plane, int, Plane, Take], None]
+"""Takes quarter planes (4, quads) and their columns, writes red, green and blue at the sites r, g1, g2, b (12, quads)."""
+
+
+def demosaic_into(image: Plane, out: Plane, place: Place, kernel: Compiled, halo_px: int) -> None:
+    """As `demosaic`, by a compiled `kernel`; `out` may be smaller by more than the halo."""
+    from tasks.isp.compiled import linear
+
+    spare = margin_px(image, out) - halo_px
+    mosaic = crop(image, spare)
+    axes = turned(place.calibration.pattern, place.inside(spare))
+    columns = mosaic.shape[1] // 2
+    with scratch() as take:
+        quads, channels = take(4, mosaic.size // 4), take(12, mosaic.size // 4)
+        linear.split(flipped(mosaic, axes), quads)
+        kernel(quads, columns, channels, take)
+        linear.join(channels, columns, halo_px // 2, flipped(out, axes))

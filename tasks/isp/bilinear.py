@@ -7,8 +7,8 @@ Losson, Macaire and Yang, "Comparison of color demosaicing methods", Advances in
 from typing import ClassVar
 
 from tasks.isp.arrays import Array
-from tasks.isp.bayer import HALF, QUARTER, Channel, Quads, demosaic
-from tasks.isp.operator import Domain, Operator, Place
+from tasks.isp.bayer import HALF, QUARTER, Channel, Quads, demosaic, demosaic_into
+from tasks.isp.operator import Domain, Operator, Place, Plane
 
 HALO_PX = 2
 
@@ -39,3 +39,8 @@ class Bilinear(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return demosaic(image, place, kernel, HALO_PX)
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.linear import bilinear
+
+        demosaic_into(image, out, place, lambda quads, columns, rgb, _: bilinear(quads, columns, rgb), HALO_PX)

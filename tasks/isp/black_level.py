@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.contracts import FULL_SCALE_DN
 from tasks.isp.arrays import Array
-from tasks.isp.operator import Domain, Operator, Place, repeated, sites
+from tasks.isp.operator import Domain, Operator, Place, Plane, lines, repeated, sites
 
 
 def subtract(mosaic: Array, level: Array) -> Array:
@@ -23,3 +23,9 @@ class BlackLevel(Operator):
     def apply(self, image: Array, place: Place) -> Array:
         level = np.divide(place.calibration.black_level_dn, FULL_SCALE_DN)
         return subtract(image, sites(level, place))
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.points import subtract
+
+        level = np.divide(place.calibration.black_level_dn, FULL_SCALE_DN)
+        subtract(image, lines(sites(level, place), image), out)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from tasks.isp.arrays import Array
-from tasks.isp.operator import Operator, Place
+from tasks.isp.operator import Operator, Place, Plane
 
 
 def clip(image: Array) -> Array:
@@ -19,3 +19,8 @@ class Clip(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return clip(image)
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.points import clip
+
+        clip(image, out)

@@ -2,8 +2,10 @@
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from tasks.isp.arrays import Array, like, namespace
-from tasks.isp.operator import Operator, Place
+from tasks.isp.operator import Operator, Place, Plane
 
 
 def mix(image: Array, matrix: Any) -> Array:
@@ -22,3 +24,8 @@ class ColourMatrix(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return mix(image, place.calibration.colour_matrix)
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.points import mix
+
+        mix(image, np.asarray(place.calibration.colour_matrix, np.float32), out)

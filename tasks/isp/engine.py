@@ -1,12 +1,14 @@
-"""Running a chain over mosaics of any size, in tiles that stay in the processor's cache.
+"""Running chains over mosaics of any size, in tiles that stay in the processor's cache, on one or more threads.
 
-A window of a frame is read once, with the chain's halo, from the mirrored continuation of the frame (`border`),
+A window of a frame is read once, with the chains' halo, from the mirrored continuation of the frame (`border`),
 and worked off in tiles that overlap by the halo. The result is bit for bit that of the whole frame, whatever the
-sizes of windows and tiles.
+sizes of windows and tiles, the number of threads, and the chains developed beside.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from tasks.contracts import FULL_SCALE_DN, Calibration
 from tasks.isp.border import mirror_indices
 from tasks.isp.chain import Chain
 from tasks.isp.operator import Place, Plane
+from tasks.isp.scratch import scratch
+from tasks.isp.shared import Branch, branches, run
 
 Mosaic = NDArray[np.uint16]
 View = NDArray[np.uint16]
@@ -33,8 +37,7 @@ def normalise(mosaic: Mosaic) -> Plane:
 
 def quantise(view: Plane) -> View:
     """A view in [0, 1] to uint16 by rint(65535 v)."""
-    scaled: Plane = view * np.float32(FULL_SCALE_DN)
-    return np.rint(scaled, out=scaled).astype(np.uint16)
+    return np.rint(view * np.float32(FULL_SCALE_DN)).astype(np.uint16)
 
 
 def even_span(span: Span, halo_px: int) -> Span:
@@ -65,7 +68,10 @@ def continued(frame: Frame, rows: Span, columns: Span) -> Mosaic:
     """The window `rows` x `columns` of the mirrored continuation of `frame`; spans may leave the frame."""
     y, x = mirror_indices(*rows, frame.shape[0]), mirror_indices(*columns, frame.shape[1])
     inside = frame.read(slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1))
-    return inside[np.ix_(y - y.min(), x - x.min())]
+    if inside.shape == (y.size, x.size):
+        return inside
+    # Two takes copy whole rows; one by np.ix_ goes sample by sample.
+    return inside.take(y - y.min(), 0).take(x - x.min(), 1)
 
 
 def tiles(rows: Span, columns: Span, tile: Tile) -> Iterator[tuple[Span, Span]]:
@@ -75,36 +81,91 @@ def tiles(rows: Span, columns: Span, tile: Tile) -> Iterator[tuple[Span, Span]]:
             yield (y, min(y + tile[0], rows[1])), (x, min(x + tile[1], columns[1]))
 
 
-def pieces(chain: Chain, frame: Frame, rows: Span, columns: Span, tile: Tile) -> Iterator[tuple[slice, slice, Plane]]:
-    """The view of a window in tiles: (rows, columns) within the window, and float32 (3, y, x) in [0, 1]."""
-    halo = chain.halo_px
-    top, left = even_span(rows, halo)[0], even_span(columns, halo)[0]
-    block = continued(frame, even_span(rows, halo), even_span(columns, halo))
-    for y, x in tiles(rows, columns, tile):
-        (y0, y1), (x0, x1) = even_span(y, halo), even_span(x, halo)
-        mosaic = normalise(block[y0 - top : y1 - top, x0 - left : x1 - left])
-        image = chain(mosaic, Place(frame.calibration, y0, x0))
-        down, right = y[0] - y0 - halo, x[0] - x0 - halo
-        piece = image[:, down : down + y[1] - y[0], right : right + x[1] - x[0]]
-        yield slice(y[0] - rows[0], y[1] - rows[0]), slice(x[0] - columns[0], x[1] - columns[0]), piece
+Sink = Callable[[int, slice, slice, Plane, int, int], None]
+"""Takes (chain, rows, columns within the window, image (3, y, x), first row, first column of these in the image)."""
 
 
-def develop_window(chain: Chain, frame: Frame, rows: Span, columns: Span, tile: Tile) -> View:
+def work(
+    chains: Sequence[Chain], frame: Frame, rows: Span, columns: Span, tile: Tile, threads: int, sink: Sink
+) -> None:
+    """The views of a window under all `chains`, tile by tile, float32 in [0, 1], each given to `sink` once."""
+    forest = branches(chains)
+    reach = max(branch.need_px for branch in forest)
+    reach += reach % 2
+    block = continued(frame, even_span(rows, reach), even_span(columns, reach))
+    origin = even_span(rows, 0)[0], even_span(columns, 0)[0]
+
+    def piece(spans: tuple[Span, Span]) -> None:
+        y, x = spans
+        (y0, y1), (x0, x1) = even_span(y, 0), even_span(x, 0)
+        part = block[y0 - origin[0] : y1 - origin[0] + 2 * reach, x0 - origin[1] : x1 - origin[1] + 2 * reach]
+        inside = slice(y[0] - rows[0], y[1] - rows[0]), slice(x[0] - columns[0], x[1] - columns[0])
+
+        def give(chain: int, image: Plane, reach_px: int) -> None:
+            sink(chain, *inside, image, reach_px + y[0] - y0, reach_px + x[0] - x0)
+
+        _piece(forest, part, Place(frame.calibration, y0 - reach, x0 - reach), (y1 - y0, x1 - x0), give)
+
+    _each(piece, list(tiles(rows, columns, tile)), threads)
+
+
+def _piece(forest: Sequence[Branch], dn: Mosaic, place: Place, size: Tile, give: Callable[..., None]) -> None:
+    from tasks.isp.compiled import points
+
+    with scratch() as take:
+        mosaic = take(*dn.shape)
+        points.normalise(dn, mosaic)
+        for branch in forest:
+            run(branch, mosaic, place, size, give)
+
+
+def _each(function: Callable[[Any], None], items: list[Any], threads: int) -> None:
+    """`function` of all items, whose order is of no influence, on so many threads."""
+    if threads == 1 or len(items) == 1:
+        for item in items:
+            function(item)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(function, items):
+            pass
+
+
+def develop_windows(
+    chains: Sequence[Chain], frame: Frame, rows: Span, columns: Span, tile: Tile, threads: int = 1
+) -> list[View]:
+    """The views (3, y, x), uint16, of the window `rows` x `columns` of `frame`, one a chain.
+
+    What the chains begin with alike is computed once: twelve variants take less than half the sum of twelve runs.
+    """
+    from tasks.isp.compiled import points
+
+    views = [np.empty((3, rows[1] - rows[0], columns[1] - columns[0]), np.uint16) for _ in chains]
+
+    def sink(chain: int, y: slice, x: slice, image: Plane, top: int, left: int) -> None:
+        points.quantise(image, top, left, views[chain][:, y, x])
+
+    work(chains, frame, rows, columns, tile, threads, sink)
+    return views
+
+
+def develop_window(chain: Chain, frame: Frame, rows: Span, columns: Span, tile: Tile, threads: int = 1) -> View:
     """The view (3, y, x), uint16, of the window `rows` x `columns` of `frame`."""
-    view = np.empty((3, rows[1] - rows[0], columns[1] - columns[0]), np.uint16)
-    for y, x, piece in pieces(chain, frame, rows, columns, tile):
-        view[:, y, x] = quantise(piece)
-    return view
+    return develop_windows([chain], frame, rows, columns, tile, threads)[0]
 
 
-def develop(chain: Chain, mosaic: Mosaic, calibration: Calibration, tile: Tile) -> View:
+def develop(chain: Chain, mosaic: Mosaic, calibration: Calibration, tile: Tile, threads: int = 1) -> View:
     """The view (3, y, x), uint16, of a whole `mosaic` (y, x), uint16."""
     height, width = mosaic.shape
-    return develop_window(chain, frame_of(mosaic, calibration), (0, height), (0, width), tile)
+    return develop_window(chain, frame_of(mosaic, calibration), (0, height), (0, width), tile, threads)
 
 
 def view_of(chain: Chain, mosaic: Mosaic, calibration: Calibration) -> Plane:
     """The view (3, y, x) of a whole `mosaic` (y, x) in one piece and before quantising: float32 in [0, 1]."""
     height, width = mosaic.shape
-    whole = pieces(chain, frame_of(mosaic, calibration), (0, height), (0, width), (height, width))
-    return next(whole)[2]
+    view = np.empty((3, height, width), np.float32)
+
+    def sink(chain: int, y: slice, x: slice, image: Plane, top: int, left: int) -> None:
+        view[:, y, x] = image[:, top : top + height, left : left + width]
+
+    work([chain], frame_of(mosaic, calibration), (0, height), (0, width), (height, width), 1, sink)
+    return view

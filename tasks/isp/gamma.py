@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from tasks.isp.arrays import Array, namespace
-from tasks.isp.operator import Operator, Place
+from tasks.isp.operator import Operator, Place, Plane
 
 
 def encode(image: Array, gamma: Any) -> Array:
@@ -28,3 +29,8 @@ class Gamma(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return encode(image, self.gamma)
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.power import power
+
+        power(image, np.float32(1 / self.gamma), out)

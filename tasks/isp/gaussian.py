@@ -2,10 +2,12 @@
 
 from typing import Annotated, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from tasks.isp.arrays import Array
 from tasks.isp.luma import ChannelFilter
+from tasks.isp.operator import Plane
 from tasks.isp.separable import correlate, gaussian_radius_px, gaussian_weights
 
 
@@ -27,3 +29,9 @@ class Gaussian(ChannelFilter):
 
     def plane(self, plane: Array) -> Array:
         return blur(plane, self.sigma_px, self.truncate)
+
+    def plane_into(self, plane: Plane, out: Plane) -> None:
+        from tasks.isp.compiled.planes import gaussian
+
+        weights = np.asarray(gaussian_weights(self.sigma_px, self.truncate), np.float32)
+        gaussian(plane, weights, False, np.float32(0), out)

@@ -12,7 +12,8 @@ import numpy as np
 
 from tasks.isp.arrays import Array, like
 from tasks.isp.colour_matrix import mix
-from tasks.isp.operator import Operator, Place, crop
+from tasks.isp.operator import Operator, Place, Plane, crop, margin_px
+from tasks.isp.scratch import Take, scratch
 
 Channels = Literal["luma", "yuv", "rgb"]
 YUV_FROM_RGB = np.array(
@@ -55,3 +56,36 @@ class ChannelFilter(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return filtered(image, self.channels, self.plane, self.halo_px)
+
+    def plane_into(self, plane: Plane, out: Plane) -> None:
+        """The filter for one plane (y, x), quickly; `out` may be smaller by more than the halo."""
+        np.copyto(out, self.plane(crop(plane, margin_px(plane, out) - self.halo_px)))
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        with scratch() as take:
+            if self.channels == "luma":
+                self._luma_into(image, out, take)
+            elif self.channels == "rgb":
+                self._planes_into(image, out)
+            else:
+                self._yuv_into(image, out, take)
+
+    def _planes_into(self, image: Plane, out: Plane) -> None:
+        for plane, target in zip(image, out, strict=True):
+            self.plane_into(plane, target)
+
+    def _luma_into(self, image: Plane, out: Plane, take: Take) -> None:
+        from tasks.isp.compiled import points
+
+        before, after = take(*image.shape[1:]), take(*out.shape[1:])
+        points.luma(image, before)
+        self.plane_into(before, after)
+        points.with_luma(image, before, after, out)
+
+    def _yuv_into(self, image: Plane, out: Plane, take: Take) -> None:
+        from tasks.isp.compiled import points
+
+        before, after = take(*image.shape), take(*out.shape)
+        points.mix(image, YUV_FROM_RGB.astype(np.float32), before)
+        self._planes_into(before, after)
+        points.mix(after, RGB_FROM_YUV.astype(np.float32), out)

@@ -7,8 +7,8 @@ images", ICASSP 2004, fig. 2: alpha = 1/2, beta = 5/8, gamma = 3/4 (thesis A, ta
 from typing import ClassVar
 
 from tasks.isp.arrays import Array
-from tasks.isp.bayer import EIGHTH, Channel, Neighbour, Quads, demosaic
-from tasks.isp.operator import Domain, Operator, Place
+from tasks.isp.bayer import EIGHTH, Channel, Neighbour, Quads, demosaic, demosaic_into
+from tasks.isp.operator import Domain, Operator, Place, Plane
 
 HALO_PX = 2
 
@@ -70,3 +70,8 @@ class Malvar(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return demosaic(image, place, kernel, HALO_PX)
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.linear import malvar
+
+        demosaic_into(image, out, place, lambda quads, columns, rgb, _: malvar(quads, columns, rgb), HALO_PX)

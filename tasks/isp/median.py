@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from tasks.isp.arrays import Array, namespace
 from tasks.isp.luma import ChannelFilter
-from tasks.isp.operator import crop
+from tasks.isp.operator import Plane, crop
 
 
 def _median_3(plane: Array) -> Array:
@@ -62,3 +62,11 @@ class Median(ChannelFilter):
 
     def plane(self, plane: Array) -> Array:
         return median(plane, self.size_px)
+
+    def plane_into(self, plane: Plane, out: Plane) -> None:
+        from tasks.isp.compiled.planes import median_3
+
+        if self.size_px == 3:
+            median_3(plane, out)
+        else:
+            super().plane_into(plane, out)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tasks.isp.arrays import Array, namespace
-from tasks.isp.bayer import HALF, QUARTER, THIRD, Channel, Neighbour, Quads, demosaic
-from tasks.isp.operator import Domain, Operator, Place
+from tasks.isp.bayer import HALF, QUARTER, THIRD, Channel, Neighbour, Quads, demosaic, demosaic_into
+from tasks.isp.operator import Domain, Operator, Place, Plane
 
 HALO_PX = 8
 """Green and its decision reach 4 px, red and blue at green 5 and at each other 6; refining adds 2."""
@@ -147,3 +147,8 @@ class Menon(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return demosaic(image, place, refined if self.refine else directional, HALO_PX)
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.menon import menon
+
+        demosaic_into(image, out, place, lambda *planes: menon(*planes, self.refine), HALO_PX)

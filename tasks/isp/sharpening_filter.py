@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from tasks.isp.arrays import Array
 from tasks.isp.luma import ChannelFilter
+from tasks.isp.operator import Plane
 
 HALO_PX = 1
 
@@ -26,3 +27,8 @@ class SharpeningFilter(ChannelFilter):
 
     def plane(self, plane: Array) -> Array:
         return sharpen(plane)
+
+    def plane_into(self, plane: Plane, out: Plane) -> None:
+        from tasks.isp.compiled.planes import sharpen
+
+        sharpen(plane, out)

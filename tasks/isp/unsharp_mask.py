@@ -6,11 +6,12 @@ scikit-image clips the result to [0, 1], or to [-1, 1] when any pixel of the who
 
 from typing import Annotated, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from tasks.isp.arrays import Array
 from tasks.isp.luma import ChannelFilter
-from tasks.isp.operator import crop
+from tasks.isp.operator import Plane, crop
 from tasks.isp.separable import correlate, gaussian_radius_px, gaussian_weights
 
 
@@ -35,3 +36,9 @@ class UnsharpMask(ChannelFilter):
 
     def plane(self, plane: Array) -> Array:
         return unsharp(plane, self.radius_px, self.amount, self.truncate)
+
+    def plane_into(self, plane: Plane, out: Plane) -> None:
+        from tasks.isp.compiled.planes import gaussian
+
+        weights = np.asarray(gaussian_weights(self.radius_px, self.truncate), np.float32)
+        gaussian(plane, weights, True, np.float32(self.amount), out)

@@ -2,8 +2,10 @@
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from tasks.isp.arrays import Array, like
-from tasks.isp.operator import Operator, Place
+from tasks.isp.operator import Operator, Place, Plane
 
 
 def scale(image: Array, factors: Any) -> Array:
@@ -18,3 +20,8 @@ class WhiteBalance(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return scale(image, place.calibration.white_balance)
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.points import scale
+
+        scale(image, np.asarray(place.calibration.white_balance, np.float32), out)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.contracts import FULL_SCALE_DN, Calibration
 from tasks.isp.arrays import Array
-from tasks.isp.operator import Domain, Operator, Place, repeated, sites
+from tasks.isp.operator import Domain, Operator, Place, Plane, lines, repeated, sites
 
 
 def divide(mosaic: Array, span: Array) -> Array:
@@ -27,3 +27,8 @@ class WhiteLevel(Operator):
 
     def apply(self, image: Array, place: Place) -> Array:
         return divide(image, sites(span_of(place.calibration), place))
+
+    def into(self, image: Plane, out: Plane, place: Place) -> None:
+        from tasks.isp.compiled.points import divide
+
+        divide(image, lines(sites(span_of(place.calibration), place), image), out)
