@@ -95,7 +95,7 @@ def demosaic(mosaic: Array, place: Place, kernel: Callable[[Quads], tuple[Channe
 
 
 Compiled = Callable[[Plane, int, Plane, Take], None]
-"""Takes quarter planes (4, quads) and their columns, writes red, green and blue at the sites r, g1, g2, b (12, quads)."""
+"""Takes quarter planes (4, quads) and their columns, writes (12, quads): red, green, blue at the sites r, g1, g2, b."""
 
 
 def demosaic_into(image: Plane, out: Plane, place: Place, kernel: Compiled, halo_px: int) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from tasks.isp.arrays import Array, namespace
@@ -33,4 +32,4 @@ class Gamma(Operator):
     def into(self, image: Plane, out: Plane, place: Place) -> None:
         from tasks.isp.compiled.power import power
 
-        power(image, np.float32(1 / self.gamma), out)
+        power(image, 1 / self.gamma, out)

@@ -34,4 +34,4 @@ class Gaussian(ChannelFilter):
         from tasks.isp.compiled.planes import gaussian
 
         weights = np.asarray(gaussian_weights(self.sigma_px, self.truncate), np.float32)
-        gaussian(plane, weights, False, np.float32(0), out)
+        gaussian(plane, weights, False, 0.0, out)

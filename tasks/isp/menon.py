@@ -11,6 +11,7 @@ from typing import ClassVar
 from tasks.isp.arrays import Array, namespace
 from tasks.isp.bayer import HALF, QUARTER, THIRD, Channel, Neighbour, Quads, demosaic, demosaic_into
 from tasks.isp.operator import Domain, Operator, Place, Plane
+from tasks.isp.scratch import Take
 
 HALO_PX = 8
 """Green and its decision reach 4 px, red and blue at green 5 and at each other 6; refining adds 2."""
@@ -151,4 +152,7 @@ class Menon(Operator):
     def into(self, image: Plane, out: Plane, place: Place) -> None:
         from tasks.isp.compiled.menon import menon
 
-        demosaic_into(image, out, place, lambda *planes: menon(*planes, self.refine), HALO_PX)
+        def kernel(quads: Plane, columns: int, channels: Plane, take: Take) -> None:
+            menon(quads, columns, channels, take, self.refine)
+
+        demosaic_into(image, out, place, kernel, HALO_PX)

@@ -74,7 +74,7 @@ class Operator(Params):
 def sites(values: Any, place: Place) -> NDArray[np.float64]:
     """The 2x2 site `values` (mosaic order: (0,0) (0,1) (1,0) (1,1)) as an array at `place` begins with them."""
     table = np.asarray(values, np.float64).reshape(2, 2)
-    return np.roll(table, (-place.y_px, -place.x_px), (0, 1))
+    return table[:: -1 if place.y_px % 2 else 1, :: -1 if place.x_px % 2 else 1].copy()
 
 
 def repeated(values: Array, mosaic: Array) -> Array:
@@ -91,7 +91,7 @@ def lines(values: Array, mosaic: Plane) -> Plane:
 
 def margin_px(image: Plane, out: Plane) -> int:
     """By how much `out` is smaller than `image` on each side."""
-    return (image.shape[-1] - out.shape[-1]) // 2
+    return int(image.shape[-1] - out.shape[-1]) // 2
 
 
 def crop(image: Array, halo_px: int) -> Array:

@@ -1,7 +1,11 @@
-"""Several chains at once: what they begin with alike is computed once a tile (3 demosaicings, 6 sharpened, 12 views)."""
+"""Several chains at once: what they begin with alike is computed once a tile.
+
+The twelve variants need 3 demosaicings and 6 sharpened images for 12 views.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tasks.isp.chain import Chain
 from tasks.isp.operator import Operator, Place, Plane, margin_px
@@ -16,13 +20,13 @@ class Branch:
     ends: tuple[int, ...]
     after: tuple["Branch", ...]
 
-    @property
+    @cached_property
     def reach_px(self) -> int:
         """By how much its result must be larger than the views, on each side; whole quads up to the demosaicing."""
         reach = max((branch.need_px for branch in self.after), default=0)
         return reach if self.operator.domain == "rgb" else reach + reach % 2
 
-    @property
+    @cached_property
     def need_px(self) -> int:
         """The same for what it takes."""
         return self.reach_px + self.operator.halo_px

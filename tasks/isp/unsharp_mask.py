@@ -41,4 +41,4 @@ class UnsharpMask(ChannelFilter):
         from tasks.isp.compiled.planes import gaussian
 
         weights = np.asarray(gaussian_weights(self.radius_px, self.truncate), np.float32)
-        gaussian(plane, weights, True, np.float32(self.amount), out)
+        gaussian(plane, weights, True, self.amount, out)

@@ -7,7 +7,7 @@ blue at the sites r, g1, g2, b.
 
 import numpy as np
 
-from tasks.isp.compiled.jit import ANY_IMAGE, ANY_PLANE, PLANE, kernel
+from tasks.isp.compiled.jit import ANY_IMAGE, ANY_PLANE, PLANE, Plane, kernel
 
 HALF, QUARTER, EIGHTH = np.float32(1 / 2), np.float32(1 / 4), np.float32(1 / 8)
 ONE_AND_HALF, TWO, FOUR, FIVE, SIX = np.float32(1.5), np.float32(2), np.float32(4), np.float32(5), np.float32(6)
@@ -16,7 +16,7 @@ BLOCK = 1024
 
 
 @kernel(ANY_PLANE, PLANE)
-def split(mosaic, quads):
+def split(mosaic: Plane, quads: Plane) -> None:
     """An RGGB `mosaic` to `quads` (4, quads): r, g1, g2, b."""
     columns = mosaic.shape[1] // 2
     for y in range(mosaic.shape[0]):
@@ -29,7 +29,7 @@ def split(mosaic, quads):
 
 
 @kernel(PLANE, "int64", "int64", ANY_IMAGE)
-def join(channels, columns, margin, out):
+def join(channels: Plane, columns: int, margin: int, out: Plane) -> None:
     """`channels` to RGB, less `margin` quads on each side."""
     for c in range(3):
         for y in range(out.shape[1]):
@@ -42,7 +42,7 @@ def join(channels, columns, margin, out):
 
 
 @kernel(PLANE, "int64", PLANE)
-def bilinear(quads, columns, channels):
+def bilinear(quads: Plane, columns: int, channels: Plane) -> None:
     guard, size = columns + 1, quads.shape[1]
     for start in range(guard, size - guard, BLOCK):
         n = min(BLOCK, size - guard - start)
@@ -75,7 +75,7 @@ def bilinear(quads, columns, channels):
 
 
 @kernel(PLANE, "int64", PLANE)
-def malvar(quads, columns, channels):
+def malvar(quads: Plane, columns: int, channels: Plane) -> None:
     guard, size = columns + 1, quads.shape[1]
     for start in range(guard, size - guard, BLOCK):
         n = min(BLOCK, size - guard - start)

@@ -6,7 +6,8 @@ more quad at both ends as they were; what stands there stays within the halo. `w
 
 import numpy as np
 
-from tasks.isp.compiled.jit import LINE, PLANE, kernel
+from tasks.isp.compiled.jit import LINE, PLANE, Flags, Plane, kernel
+from tasks.isp.scratch import Take
 
 HALF, THIRD, QUARTER = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
 TWO, THREE = np.float32(2), np.float32(3)
@@ -14,7 +15,7 @@ PLANES = 14
 
 
 @kernel(PLANE, "int64", PLANE)
-def estimates(quads, columns, work):
+def estimates(quads: Plane, columns: int, work: Plane) -> None:
     """Planes 0-3 of `work`: green at r and b by rows, at r and b by columns; 4-7: the own colour less it."""
     guard, size = columns + 1, quads.shape[1]
     n = size - 2 * guard
@@ -57,7 +58,18 @@ def estimates(quads, columns, work):
 
 
 @kernel("int64", "int64", LINE, LINE, LINE, LINE, LINE, LINE, LINE, LINE)
-def activity(columns, step, off_r, off_b, gradient_r, gradient_b, pair_r, pair_b, at_r, at_b):
+def activity(
+    columns: int,
+    step: int,
+    off_r: Plane,
+    off_b: Plane,
+    gradient_r: Plane,
+    gradient_b: Plane,
+    pair_r: Plane,
+    pair_b: Plane,
+    at_r: Plane,
+    at_b: Plane,
+) -> None:
     """At r and b: gradients of the differences `off_r`, `off_b` along `step` (1 or `columns`) over a 5x5 window.
 
     The four planes between are for work.
@@ -88,7 +100,17 @@ def activity(columns, step, off_r, off_b, gradient_r, gradient_b, pair_r, pair_b
 
 
 @kernel(LINE, LINE, LINE, LINE, LINE, LINE, LINE, LINE, "uint8[::1]")
-def choose(by_row, by_column, off_row, off_column, along, across, green, off, rows):
+def choose(
+    by_row: Plane,
+    by_column: Plane,
+    off_row: Plane,
+    off_column: Plane,
+    along: Plane,
+    across: Plane,
+    green: Plane,
+    off: Plane,
+    rows: Flags,
+) -> None:
     """`green` and the own colour less it, `off`, by the less active direction; equal ones count as `rows` (1)."""
     for i in range(by_row.size):
         row = across[i] >= along[i]
@@ -100,7 +122,9 @@ def choose(by_row, by_column, off_row, off_column, along, across, green, off, ro
 
 
 @kernel(PLANE, "int64", LINE, LINE, LINE, LINE, LINE, LINE)
-def at_green(quads, columns, red, blue, red_1, red_2, blue_1, blue_2):
+def at_green(
+    quads: Plane, columns: int, red: Plane, blue: Plane, red_1: Plane, red_2: Plane, blue_1: Plane, blue_2: Plane
+) -> None:
     """Red and blue at g1 and g2 from the colour differences `red` at r and `blue` at b."""
     guard, size = columns + 1, red.size
     n = size - 2 * guard
@@ -118,7 +142,19 @@ def at_green(quads, columns, red, blue, red_1, red_2, blue_1, blue_2):
 
 
 @kernel("int64", LINE, LINE, LINE, LINE, "uint8[::1]", "uint8[::1]", LINE, LINE, LINE, LINE)
-def beside(columns, plus_1, minus_1, plus_2, minus_2, rows_r, rows_b, one, two, at_r, at_b):
+def beside(
+    columns: int,
+    plus_1: Plane,
+    minus_1: Plane,
+    plus_2: Plane,
+    minus_2: Plane,
+    rows_r: Flags,
+    rows_b: Flags,
+    one: Plane,
+    two: Plane,
+    at_r: Plane,
+    at_b: Plane,
+) -> None:
     """At r and b: the two values of (plus - minus), known at g1 and g2, added along the decided direction.
 
     `one` and `two` are for work.
@@ -142,7 +178,7 @@ def beside(columns, plus_1, minus_1, plus_2, minus_2, rows_r, rows_b, one, two, 
 
 
 @kernel(LINE, LINE, LINE, LINE, LINE, LINE)
-def other_colour(r, b, at_r, at_b, blue_r, red_b):
+def other_colour(r: Plane, b: Plane, at_r: Plane, at_b: Plane, blue_r: Plane, red_b: Plane) -> None:
     """Blue at r and red at b, from red less blue beside them."""
     for i in range(r.size):
         blue_r[i] = r[i] - at_r[i] * HALF
@@ -150,7 +186,7 @@ def other_colour(r, b, at_r, at_b, blue_r, red_b):
 
 
 @kernel(LINE, LINE, LINE, LINE)
-def refined_green(own, sum_of_two, green, difference):
+def refined_green(own: Plane, sum_of_two: Plane, green: Plane, difference: Plane) -> None:
     """`green` at its own colour's site from three differences (`own` - green); `difference`: `own` less it."""
     for i in range(own.size):
         value = own[i] - (sum_of_two[i] + (own[i] - green[i])) * THIRD
@@ -159,22 +195,23 @@ def refined_green(own, sum_of_two, green, difference):
 
 
 @kernel(LINE, LINE, LINE, LINE, LINE, LINE)
-def refined_other(r, b, at_r, at_b, blue_r, red_b):
+def refined_other(r: Plane, b: Plane, at_r: Plane, at_b: Plane, blue_r: Plane, red_b: Plane) -> None:
     """Blue at r and red at b again, from three differences of red less blue."""
     for i in range(r.size):
         blue_r[i] = r[i] - (at_r[i] + (r[i] - blue_r[i])) * THIRD
         red_b[i] = b[i] + (at_b[i] + (red_b[i] - b[i])) * THIRD
 
 
-def menon(quads, columns, channels, take, refine):
+def menon(quads: Plane, columns: int, channels: Plane, take: Take, refine: bool) -> None:
     """`channels` (12, quads) of `quads` (4, quads); `take` gives memory for work."""
     size = quads.shape[1]
     work = take(PLANES, size)
     rows = take(2 * size).view(np.uint8)[: 2 * size].reshape(2, size)
-    r, g1, g2, b = quads
+    r, b = quads[0], quads[3]
+    between = channels[0], channels[1], channels[2], channels[3]
     estimates(quads, columns, work)
-    activity(columns, 1, work[4], work[5], *channels[:4], work[8], work[9])
-    activity(columns, columns, work[6], work[7], *channels[:4], work[10], work[11])
+    activity(columns, 1, work[4], work[5], *between, work[8], work[9])
+    activity(columns, columns, work[6], work[7], *between, work[10], work[11])
     choose(work[0], work[2], work[4], work[6], work[8], work[10], channels[4], work[12], rows[0])
     choose(work[1], work[3], work[5], work[7], work[9], work[11], channels[7], work[13], rows[1])
     _colours(quads, columns, channels, work, rows)
@@ -185,14 +222,14 @@ def menon(quads, columns, channels, take, refine):
         np.copyto(channels[site], plane)
 
 
-def _colours(quads, columns, channels, work, rows):
+def _colours(quads: Plane, columns: int, channels: Plane, work: Plane, rows: Flags) -> None:
     """Red and blue at green, and in planes 2 and 3 of `work` the sum of the two red less blue beside r and b."""
     red_1, red_2, blue_1, blue_2 = channels[1], channels[2], channels[9], channels[10]
     at_green(quads, columns, work[12], work[13], red_1, red_2, blue_1, blue_2)
     beside(columns, red_1, blue_1, red_2, blue_2, rows[0], rows[1], *work[:4])
 
 
-def _refine(quads, columns, channels, work, rows):
+def _refine(quads: Plane, columns: int, channels: Plane, work: Plane, rows: Flags) -> None:
     """The paper's refining step, in place."""
     r, g1, g2, b = quads
     beside(columns, channels[1], g1, channels[2], g2, rows[0], rows[1], *work[:4])

@@ -1,14 +1,14 @@
-"""Filters of one plane. `out` is smaller than `plane` by a margin, the same on all sides, of the filter's reach or more."""
+"""Filters of one plane. `out` is smaller than `plane` by the same margin on all sides: the filter's reach or more."""
 
 import numpy as np
 
-from tasks.isp.compiled.jit import LINE, PLANE, kernel
+from tasks.isp.compiled.jit import LINE, PLANE, Plane, kernel
 
 FIVE = np.float32(5)
 
 
 @kernel(PLANE, PLANE)
-def sharpen(plane, out):
+def sharpen(plane: Plane, out: Plane) -> None:
     """Five times the sample less its four neighbours."""
     m = (plane.shape[0] - out.shape[0]) // 2
     for y in range(out.shape[0]):
@@ -19,7 +19,7 @@ def sharpen(plane, out):
 
 
 @kernel(PLANE, PLANE)
-def median_3(plane, out):
+def median_3(plane: Plane, out: Plane) -> None:
     """The median of 3x3 (N. Devillard, "Fast median search", 1998): columns sorted first."""
     m = (plane.shape[0] - out.shape[0]) // 2
     height, width = out.shape
@@ -50,7 +50,7 @@ def median_3(plane, out):
 
 
 @kernel(PLANE, LINE, "boolean", "float32", PLANE)
-def gaussian(plane, weights, unsharp, amount, out):
+def gaussian(plane: Plane, weights: Plane, unsharp: bool, amount: float, out: Plane) -> None:
     """The symmetric window `weights` at distance 0 … r along y, then x.
 
     With `unsharp`, the plane plus `amount` times what that takes from it.

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from tasks.isp.compiled.jit import IMAGE, LINE, PLANE, kernel
+from tasks.isp.compiled.jit import IMAGE, LINE, PLANE, Dn, Plane, kernel
 
 ZERO, ONE, FULL_SCALE = np.float32(0), np.float32(1), np.float32(65535)
 
 
 @kernel("uint16[:, :]", PLANE)
-def normalise(dn, out):
+def normalise(dn: Dn, out: Plane) -> None:
     """DN to [0, 1]; same shapes."""
     for y in range(out.shape[0]):
         line, target = dn[y], out[y]
@@ -17,7 +17,7 @@ def normalise(dn, out):
 
 
 @kernel(IMAGE, "int64", "int64", "uint16[:, :, :]")
-def quantise(image, top, left, out):
+def quantise(image: Plane, top: int, left: int, out: Dn) -> None:
     """[0, 1] to DN, rounded half to even; `out` is the part of `image` that begins at (top, left)."""
     for c in range(out.shape[0]):
         for y in range(out.shape[1]):
@@ -27,7 +27,7 @@ def quantise(image, top, left, out):
 
 
 @kernel(PLANE, PLANE, PLANE)
-def subtract(mosaic, lines, out):
+def subtract(mosaic: Plane, lines: Plane, out: Plane) -> None:
     """Less the two `lines` (2, x) that repeat from the first row of `mosaic`."""
     m = (mosaic.shape[0] - out.shape[0]) // 2
     for y in range(out.shape[0]):
@@ -37,7 +37,7 @@ def subtract(mosaic, lines, out):
 
 
 @kernel(PLANE, PLANE, PLANE)
-def divide(mosaic, lines, out):
+def divide(mosaic: Plane, lines: Plane, out: Plane) -> None:
     """Over the two `lines` (2, x) that repeat from the first row of `mosaic`."""
     m = (mosaic.shape[0] - out.shape[0]) // 2
     for y in range(out.shape[0]):
@@ -47,7 +47,7 @@ def divide(mosaic, lines, out):
 
 
 @kernel(IMAGE, LINE, IMAGE)
-def scale(image, factors, out):
+def scale(image: Plane, factors: Plane, out: Plane) -> None:
     """Each channel times its factor."""
     m = (image.shape[1] - out.shape[1]) // 2
     for c in range(3):
@@ -59,7 +59,7 @@ def scale(image, factors, out):
 
 
 @kernel(IMAGE, PLANE, IMAGE)
-def mix(image, matrix, out):
+def mix(image: Plane, matrix: Plane, out: Plane) -> None:
     """`matrix` (3, 3) times each pixel."""
     m = (image.shape[1] - out.shape[1]) // 2
     for y in range(out.shape[1]):
@@ -71,7 +71,7 @@ def mix(image, matrix, out):
 
 
 @kernel(IMAGE, IMAGE)
-def clip(image, out):
+def clip(image: Plane, out: Plane) -> None:
     """To [0, 1]."""
     m = (image.shape[1] - out.shape[1]) // 2
     for c in range(3):
@@ -84,7 +84,7 @@ def clip(image, out):
 
 
 @kernel(IMAGE, PLANE)
-def luma(image, out):
+def luma(image: Plane, out: Plane) -> None:
     """Y' of the whole image (weights of ITU-R BT.601)."""
     for y in range(out.shape[0]):
         red, green, blue, target = image[0, y], image[1, y], image[2, y], out[y]
@@ -93,7 +93,7 @@ def luma(image, out):
 
 
 @kernel(IMAGE, PLANE, PLANE, IMAGE)
-def with_luma(image, before, after, out):
+def with_luma(image: Plane, before: Plane, after: Plane, out: Plane) -> None:
     """`image` with its luma `before` (as large) changed to `after` (as large as `out`)."""
     m = (image.shape[1] - out.shape[1]) // 2
     for y in range(out.shape[1]):

@@ -5,12 +5,14 @@ A library's power function is another one in each processor's vector width, and 
 bits everywhere; it is within 4e-7 of the exact value for p <= 1.
 """
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from tasks.isp.compiled.jit import IMAGE, kernel
+from tasks.isp.compiled.jit import IMAGE, Plane, kernel
 
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 L0, L1 = np.float32(2.8853900797911995), np.float32(0.9617988462491186)
@@ -24,28 +26,30 @@ ROOT_HALF = np.int32(0x3F3504F3)
 """Bits of sqrt(1/2): mantissas are taken in [sqrt(1/2), sqrt(2))."""
 
 
-@intrinsic
-def bits_of(typing, value):
+def _bits_of(typing: Any, value: Any) -> Any:
     """The bits of a float32 as int32."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
 
     return types.int32(types.float32), generate
 
 
-@intrinsic
-def float_of(typing, bits):
+def _float_of(typing: Any, bits: Any) -> Any:
     """The float32 of these bits."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), generate
 
 
+bits_of: Any = intrinsic(_bits_of)
+float_of: Any = intrinsic(_float_of)
+
+
 @kernel(IMAGE, "float32", IMAGE)
-def power(image, exponent, out):
+def power(image: Plane, exponent: float, out: Plane) -> None:
     """`image` in [0, 1] to the power `exponent` > 0; `out` may be smaller by the same margin on all sides."""
     m = (image.shape[1] - out.shape[1]) // 2
     for c in range(out.shape[0]):
