@@ -11,7 +11,8 @@ from tasks.contracts import DATA_MODEL_VERSION, FULL_SCALE_DN, Calibration, Reco
 from tasks.disk import storage_faults
 from tasks.errors import InputError, ParamsError, fault
 from tasks.isp.chain import Chain, parse_chain
-from tasks.isp.engine import Frame, Mosaic, View, develop, develop_window
+from tasks.isp.crops import read_crops
+from tasks.isp.engine import Frame, Mosaic, View, develop_into, develop_window, frame_of
 from tasks.isp.params import Common
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job
@@ -112,10 +113,14 @@ def _develop_shard(job: Job, item: str) -> list[Path]:
     raw, chain, common = _raw(job), _chain(job), _common(job)
     first = int(item.removeprefix("crops-"))
     rows = _rows(raw, common.intensities)["index"][first : first + CROPS_PER_SHARD]
-    calibration, mosaic = _calibration(raw / "mosaic"), store.open_array(raw / "mosaic")
-    views = [develop(chain, np.asarray(mosaic[int(index)]), calibration, common.tile) for index in rows]
-    window = (slice(first, first + len(views)), *(slice(0, n) for n in views[0].shape))
-    return [store.write(job.content / "view", window, np.stack(views))]
+    mosaics, calibration = read_crops(raw / "mosaic", rows.to_numpy()), _calibration(raw / "mosaic")
+    height, width = mosaics.shape[1:]
+    views = np.empty((len(mosaics), 3, height, width), np.uint16)
+    for view, mosaic in zip(views, mosaics, strict=True):
+        frame = frame_of(mosaic, calibration)
+        develop_into([view], [chain], frame, (0, height), (0, width), common.tile, 1)
+    window = (slice(first, first + len(views)), *(slice(0, n) for n in views.shape[1:]))
+    return [store.write(job.content / "view", window, views)]
 
 
 def _lay_out_frames(content: Path, raw: Path, frames: list[str], variant: str) -> None:
