@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.isp.compiled.__main__ import MODULES as AHEAD
 from tasks.lineage.code import imports
 
 FOLDER = Path(__file__).resolve().parents[2] / "tasks" / "isp" / "compiled"
-MODULES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "__init__.py", FOLDER / "jit.py"})
+MODULES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "__init__.py", FOLDER / "__main__.py", FOLDER / "jit.py"})
 MAY = ("tasks.isp.compiled.jit", "tasks.isp.scratch.Take", "numpy", "llvmlite", "numba", "typing")
 
 
@@ -16,6 +17,10 @@ MAY = ("tasks.isp.compiled.jit", "tasks.isp.scratch.Take", "numpy", "llvmlite", 
 def test_a_kernel_stands_on_its_own_file(file: Path) -> None:
     found = {n for n in imports(file) if not n.startswith(MAY) and not any(m.startswith(n) for m in MAY)}
     assert not found
+
+
+def test_all_modules_are_compiled_ahead() -> None:
+    assert sorted(f"{name}.py" for name in AHEAD) == [file.name for file in MODULES]
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda f: f.name)
