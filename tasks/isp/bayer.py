@@ -100,7 +100,7 @@ Compiled = Callable[[Plane, int, Plane, Take], None]
 
 def demosaic_into(image: Plane, out: Plane, place: Place, kernel: Compiled, halo_px: int) -> None:
     """As `demosaic`, by a compiled `kernel`; `out` may be smaller by more than the halo."""
-    from tasks.isp.compiled import linear
+    from tasks.isp.compiled import quarters
 
     spare = margin_px(image, out) - halo_px
     mosaic = crop(image, spare)
@@ -108,6 +108,6 @@ def demosaic_into(image: Plane, out: Plane, place: Place, kernel: Compiled, halo
     columns = mosaic.shape[1] // 2
     with scratch() as take:
         quads, channels = take(4, mosaic.size // 4), take(12, mosaic.size // 4)
-        linear.split(flipped(mosaic, axes), quads)
+        quarters.split(flipped(mosaic, axes), quads)
         kernel(quads, columns, channels, take)
-        linear.join(channels, columns, halo_px // 2, flipped(out, axes))
+        quarters.join(channels, columns, halo_px // 2, flipped(out, axes))

@@ -41,6 +41,6 @@ class Bilinear(Operator):
         return demosaic(image, place, kernel, HALO_PX)
 
     def into(self, image: Plane, out: Plane, place: Place) -> None:
-        from tasks.isp.compiled.linear import bilinear
+        from tasks.isp.compiled.bilinear import bilinear
 
         demosaic_into(image, out, place, lambda quads, columns, rgb, _: bilinear(quads, columns, rgb), HALO_PX)

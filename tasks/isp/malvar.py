@@ -72,6 +72,6 @@ class Malvar(Operator):
         return demosaic(image, place, kernel, HALO_PX)
 
     def into(self, image: Plane, out: Plane, place: Place) -> None:
-        from tasks.isp.compiled.linear import malvar
+        from tasks.isp.compiled.malvar import malvar
 
         demosaic_into(image, out, place, lambda quads, columns, rgb, _: malvar(quads, columns, rgb), HALO_PX)

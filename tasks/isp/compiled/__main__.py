@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("points", "power", "planes", "linear", "menon")
+MODULES = ("points", "power", "planes", "quarters", "bilinear", "malvar", "menon")
 """All modules of kernels; tests/policy/test_compiled.py holds that none is missing."""
 
 

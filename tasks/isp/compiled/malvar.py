@@ -1,4 +1,4 @@
-"""Bilinear and Malvar demosaicing on quarter planes, and the way between a mosaic and its quarter planes.
+"""Malvar demosaicing on quarter planes (tasks/isp/malvar.py has its meaning).
 
 Planes are flat (tasks/isp/bayer.py: `Quads`), so that a neighbour stands at a fixed distance; the first and last
 row and one more quad at both ends stay as they were, as nobody reads them. Channels are (12, quads): red, green and
@@ -7,71 +7,12 @@ blue at the sites r, g1, g2, b.
 
 import numpy as np
 
-from tasks.isp.compiled.jit import ANY_IMAGE, ANY_PLANE, PLANE, Plane, kernel
+from tasks.isp.compiled.jit import PLANE, Plane, kernel
 
-HALF, QUARTER, EIGHTH = np.float32(1 / 2), np.float32(1 / 4), np.float32(1 / 8)
+HALF, EIGHTH = np.float32(1 / 2), np.float32(1 / 8)
 ONE_AND_HALF, TWO, FOUR, FIVE, SIX = np.float32(1.5), np.float32(2), np.float32(4), np.float32(5), np.float32(6)
 BLOCK = 1024
 """Quads worked on at once, so that all planes stay in the nearest cache."""
-
-
-@kernel(ANY_PLANE, PLANE)
-def split(mosaic: Plane, quads: Plane) -> None:
-    """An RGGB `mosaic` to `quads` (4, quads): r, g1, g2, b."""
-    columns = mosaic.shape[1] // 2
-    for y in range(mosaic.shape[0]):
-        line = mosaic[y]
-        start, site = (y // 2) * columns, 2 * (y & 1)
-        even, odd = quads[site, start:], quads[site + 1, start:]
-        for x in range(columns):
-            even[x] = line[2 * x]
-            odd[x] = line[2 * x + 1]
-
-
-@kernel(PLANE, "int64", "int64", ANY_IMAGE)
-def join(channels: Plane, columns: int, margin: int, out: Plane) -> None:
-    """`channels` to RGB, less `margin` quads on each side."""
-    for c in range(3):
-        for y in range(out.shape[1]):
-            line = out[c, y]
-            start, site = (y // 2 + margin) * columns + margin, 4 * c + 2 * (y & 1)
-            even, odd = channels[site, start:], channels[site + 1, start:]
-            for x in range(line.size // 2):
-                line[2 * x] = even[x]
-                line[2 * x + 1] = odd[x]
-
-
-@kernel(PLANE, "int64", PLANE)
-def bilinear(quads: Plane, columns: int, channels: Plane) -> None:
-    guard, size = columns + 1, quads.shape[1]
-    for start in range(guard, size - guard, BLOCK):
-        n = min(BLOCK, size - guard - start)
-        up, left, right, down = start - columns, start - 1, start + 1, start + columns
-        r, r_right, r_down, r_across = quads[0, start:], quads[0, right:], quads[0, down:], quads[0, down + 1 :]
-        g1, g1_left, g1_down = quads[1, start:], quads[1, left:], quads[1, down:]
-        g2, g2_up, g2_right = quads[2, start:], quads[2, up:], quads[2, right:]
-        b, b_left, b_up, b_across = quads[3, start:], quads[3, left:], quads[3, up:], quads[3, up - 1 :]
-        for site in range(4):
-            same, target = quads[site, start:], channels[(0, 5, 6, 11)[site], start:]
-            for i in range(n):
-                target[i] = same[i]
-        red_1, red_2, red_b = channels[1, start:], channels[2, start:], channels[3, start:]
-        green_r, green_b = channels[4, start:], channels[7, start:]
-        blue_r, blue_1, blue_2 = channels[8, start:], channels[9, start:], channels[10, start:]
-        for i in range(n):
-            red_1[i] = (r[i] + r_right[i]) * HALF
-            red_2[i] = (r[i] + r_down[i]) * HALF
-        for i in range(n):
-            red_b[i] = ((r[i] + r_right[i]) + (r_down[i] + r_across[i])) * QUARTER
-        for i in range(n):
-            green_r[i] = (((g1_left[i] + g1[i]) + g2_up[i]) + g2[i]) * QUARTER
-        for i in range(n):
-            green_b[i] = (((g2[i] + g2_right[i]) + g1[i]) + g1_down[i]) * QUARTER
-        for i in range(n):
-            blue_1[i] = (b[i] + b_up[i]) * HALF
-            blue_2[i] = (b[i] + b_left[i]) * HALF
-        for i in range(n):
-            blue_r[i] = ((b[i] + b_left[i]) + (b_up[i] + b_across[i])) * QUARTER
 
 
 @kernel(PLANE, "int64", PLANE)
