@@ -136,7 +136,7 @@ def at_once(mosaic: Mosaic, variants: list[str], threads: int) -> None:
 
 
 ALONE = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
 from tasks.contracts import Calibration
@@ -148,7 +148,8 @@ mosaic, chains = np.load(file), [load_variant(Path(params), variant) for variant
 frame = frame_of(mosaic, Calibration.model_validate_json(camera))
 tile = load(Path(params), "develop.common", Common).tile
 views = develop_windows(chains, frame, (0, mosaic.shape[0]), (0, mosaic.shape[1]), tile, int(threads))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+status = Path("/proc/self/status").read_text()  # not ru_maxrss, which begins with that of the caller
+print(int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6)
 """
 
 

@@ -80,10 +80,11 @@ def continued(frame: Frame, rows: Span, columns: Span) -> Mosaic:
 
 
 def tiles(rows: Span, columns: Span, tile: Tile) -> Iterator[tuple[Span, Span]]:
-    """The pieces of a window, row by row."""
-    for y in range(rows[0], rows[1], tile[0]):
+    """The pieces of a window, row by row; higher ones of the same area where the window is narrower than a tile."""
+    height = max(tile[0], tile[0] * tile[1] // (columns[1] - columns[0]))
+    for y in range(rows[0], rows[1], height):
         for x in range(columns[0], columns[1], tile[1]):
-            yield (y, min(y + tile[0], rows[1])), (x, min(x + tile[1], columns[1]))
+            yield (y, min(y + height, rows[1])), (x, min(x + tile[1], columns[1]))
 
 
 Sink = Callable[[int, slice, slice, Plane, int, int], None]
