@@ -39,7 +39,8 @@ def _fill(
 ) -> None:
     if how.chunks != (1, *how.shape[1:]) or how.shards[1:] != how.shape[1:]:
         raise ValueError(f"chunks of {how.chunks}, not one a crop")
-    spans = shards.ranges(shard, prod(how.grid))
+    count = prod(how.grid)
+    spans = shards.ranges(shard[-(count * shards.ENTRY + shards.CRC) :], count, len(shard))
     for target, crop in zip(wanted, inside, strict=True):
         offset, length = spans[crop]
         if offset == shards.EMPTY:
