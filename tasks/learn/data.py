@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from tasks.errors import InputError, fault
 from tasks.learn import augment
-from tasks.learn.params import AugmentParams, LearnParams
+from tasks.learn.params import AugmentParams, TaskParams
 from tasks.store import open_array, read_attributes
 
 Floats = NDArray[np.float32]
@@ -68,7 +68,7 @@ class Examples:
         return Examples(tuple(self.ids[i] for i in chosen), views, self.truth[chosen], whole)
 
 
-def read_table(views: Path, params: LearnParams) -> pd.DataFrame:
+def read_table(views: Path, params: TaskParams) -> pd.DataFrame:
     """The usable rows of the store's `tiles.parquet`, sorted by tile id: those with a label or a mask.
 
     Raises `InputError` where a label is not a class of the params, a group lies in more than one split or fold,
@@ -125,6 +125,18 @@ def resize_masks(masks: Classes, side_px: int, classes: int) -> Classes:
     return np.asarray(resize_views(parts, side_px).argmax(axis=1), dtype=np.int64)
 
 
+def window_of(side_px: int, window_px: int | None) -> slice:
+    """The middle `window_px` of `side_px`, from an even place on, so that a mosaic keeps its pattern. Raises
+    `InputError` where the side is too short."""
+    if window_px is None:
+        return slice(0, side_px)
+    if window_px > side_px:
+        wrong = f"tiles of {side_px} px"
+        raise InputError(fault("tiles.parquet", wrong, f"{window_px} px or more", "take a smaller window_px"))
+    first = (side_px - window_px) // 4 * 2
+    return slice(first, first + window_px)
+
+
 def read_view(views: Path, row: Any, scale: float) -> Floats:
     """One tile's display RGB (3, y, x) float32 in [0, 1], at its stored size."""
     if row.index >= 0:
@@ -158,7 +170,7 @@ def _cached(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Floa
     return views
 
 
-def load(views: Path, raw: Path | None, table: pd.DataFrame, params: LearnParams, cache: Path) -> Examples:
+def load(views: Path, raw: Path | None, table: pd.DataFrame, params: TaskParams, cache: Path) -> Examples:
     """All tiles of `table` at the network's size; views are a memory map at `cache`, made where not there.
 
     `raw` holds the masks of a segmentation. Raises `InputError` where a mask holds a value without a class.
@@ -167,20 +179,28 @@ def load(views: Path, raw: Path | None, table: pd.DataFrame, params: LearnParams
     rows = list(table.itertuples(index=False))
 
     def resized() -> Iterable[Floats]:
-        return (resize_views(read_view(views, row, scale)[None], params.input_px)[0] for row in rows)
+        for row, side in zip(rows, table["height_px"].to_list(), strict=True):
+            seen = window_of(side, params.window_px)
+            yield resize_views(read_view(views, row, scale)[None, :, seen, seen], params.input_px)[0]
 
     shape = (len(rows), 3, params.input_px, params.input_px)
-    truth = _labels(table, params) if raw is None else _masks(raw, rows, params)
+    truth = truth_of(table, raw, params)
     every = Picked(_cached(cache, shape, resized), np.arange(len(rows)))
     whole = None if raw is None else WholeMasks(raw, tuple(rows))
     return Examples(tuple(table["tile_id"]), every, truth, whole)
 
 
-def _labels(table: pd.DataFrame, params: LearnParams) -> Classes:
+def truth_of(table: pd.DataFrame, raw: Path | None, params: TaskParams) -> Classes:
+    """Class indices of the tiles of `table`, (n,) of a classification, (n, y, x) at the network's size of a
+    segmentation, whose masks `raw` holds. Raises `InputError` where a mask holds a value without a class."""
+    return _labels(table, params) if raw is None else _masks(raw, list(table.itertuples(index=False)), params)
+
+
+def _labels(table: pd.DataFrame, params: TaskParams) -> Classes:
     return np.array([params.classes.index(label) for label in table["label"]], dtype=np.int64)
 
 
-def _masks(raw: Path, rows: Sequence[Any], params: LearnParams) -> Classes:
+def _masks(raw: Path, rows: Sequence[Any], params: TaskParams) -> Classes:
     out = np.empty((len(rows), params.input_px, params.input_px), dtype=np.int64)
     for i, row in enumerate(rows):
         mask = read_mask(raw, row)

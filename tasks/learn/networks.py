@@ -3,6 +3,7 @@
 A network carries its own input standardisation as buffers, so that weights alone say what it computes.
 """
 
+import importlib
 from collections.abc import Sequence
 
 import torch
@@ -10,8 +11,9 @@ from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
 from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
+from tasks.errors import ParamsError, fault
 from tasks.learn.determinism import seeded
-from tasks.learn.params import ResNet18Params, UNetPlusPlusParams
+from tasks.learn.params import ArchitectureParams, ModuleParams, ResNet18Params, UNetPlusPlusParams
 
 CHANNELS = 3
 
@@ -62,13 +64,30 @@ def _unet_plus_plus(params: UNetPlusPlusParams, classes: int) -> nn.Module:
     return BasicUNetPlusPlus(spatial_dims=2, in_channels=CHANNELS, out_channels=classes, features=params.features)
 
 
-def build(architecture: ResNet18Params | UNetPlusPlusParams, classes: int, seed: int) -> Standardised:
+def _own(params: ModuleParams) -> nn.Module:
+    """The network that a user's callable returns. Raises `ParamsError` where there is none."""
+    place, _, name = params.path.partition(":")
+    try:
+        made = getattr(importlib.import_module(place), name)(**params.arguments)
+    except (ImportError, AttributeError, TypeError) as error:
+        remedy = "mend the path (is its folder on PYTHONPATH?) or the arguments"
+        wrong = " ".join(str(error).split())
+        raise ParamsError(fault(params.path, wrong, "a callable that returns a torch module", remedy)) from None
+    if not isinstance(made, nn.Module):
+        raise ParamsError(fault(params.path, f"gave a {type(made).__name__}", "a torch module", "return one"))
+    return made
+
+
+def build(architecture: ArchitectureParams, classes: int, seed: int) -> Standardised:
     """The network that `architecture` names, with initial weights that depend on `seed` alone.
 
     Logits are (n, classes) for a classifier and (n, classes, y, x) for a segmenter, whose sides must be
-    multiples of 16. Torch's global generator is left as it was.
+    multiples of 16. Torch's global generator is left as it was. Raises `ParamsError` where a user's own network
+    cannot be had.
     """
     with seeded(seed):
+        if isinstance(architecture, ModuleParams):
+            return Standardised(_own(architecture))
         if isinstance(architecture, ResNet18Params):
             return Standardised(_resnet18(architecture, classes))
         return Standardised(_unet_plus_plus(architecture, classes))

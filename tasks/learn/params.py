@@ -1,6 +1,6 @@
-"""Params of the stage `learn`: one section a task, `learn.microscopy` and `learn.drone`."""
+"""Params of a task model, and of the stage `learn`: one section a task, `learn.microscopy` and `learn.drone`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -27,7 +27,21 @@ class UNetPlusPlusParams(Params):
     """Channels of the five levels, finest first, and of the last upsampling."""
 
 
-ArchitectureParams = Annotated[ResNet18Params | UNetPlusPlusParams, Field(discriminator="name")]
+class ModuleParams(Params):
+    """A user's own network: what a callable on the import path returns.
+
+    It takes views (n, 3, y, x) float32 in [0, 1], standardises them itself where it wants to, and gives logits
+    (n, classes) or (n, classes, y, x).
+    """
+
+    name: Literal["module"]
+    path: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    """`package.module:callable`."""
+    arguments: Mapping[str, int | float | str | bool]
+    """Keywords that the callable is given."""
+
+
+ArchitectureParams = Annotated[ResNet18Params | UNetPlusPlusParams | ModuleParams, Field(discriminator="name")]
 
 
 class AugmentParams(Params):
@@ -64,26 +78,23 @@ class LossParams(Params):
         return self
 
 
-class LearnParams(Params):
-    """One task model: what it sees, what it is, how it is trained and judged."""
+class TaskParams(Params):
+    """One task model: what it sees, what it is, how it is trained."""
 
     task: Literal["classification", "segmentation"]
-    variant: str
-    """The data model (ISP variant) whose views it is trained on."""
     classes: tuple[str, ...]
     """In the order of the network's outputs; of a segmentation, the first is mask value 0, taken as annotated
     background: no pixel is unknown."""
+    window_px: Positive | None
+    """Side of the window around a tile's centre that the network sees; null: the whole tile."""
     input_px: Positive
-    """Side of the square views that the network sees; tiles are resized by area."""
+    """Side of the square views that the network sees; tiles or their windows are resized by area."""
     architecture: ArchitectureParams
     train: TrainParams
     loss: LossParams
     augment: AugmentParams
-    validate_every_epochs: Positive
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    """Level of the intervals in metrics.json."""
-    figure_tiles: Positive
-    """How many test tiles the overlay of a segmentation shows."""
+    """Level of the intervals."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -91,9 +102,22 @@ class LearnParams(Params):
             raise ValueError("classes must be two or more different names")
         if self.task == "classification" and self.loss.dice:
             raise ValueError("the Dice term is for segmentation")
-        if (self.task == "segmentation") != (self.architecture.name == "unet_plus_plus"):
+        if self.task == "segmentation" and self.window_px is not None:
+            raise ValueError("a window is for classification: a segmentation is scored on whole tiles")
+        fits = {"classification": "resnet18", "segmentation": "unet_plus_plus"}[self.task]
+        if self.architecture.name not in (fits, "module"):
             raise ValueError(f"{self.architecture.name} cannot do {self.task}")
         return self
+
+
+class LearnParams(TaskParams):
+    """The stage `learn`: a task model on the views of one data model."""
+
+    variant: str
+    """The data model (ISP variant) whose views it is trained on."""
+    validate_every_epochs: Positive
+    figure_tiles: Positive
+    """How many test tiles the overlay of a segmentation shows."""
 
 
 def foreground(task: str, classes: Sequence[str]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from torch import nn
 
 from tasks.errors import LineageError, fault
 from tasks.learn.checkpoint import read_tensors
-from tasks.learn.data import resize_views
+from tasks.learn.data import resize_views, window_of
 from tasks.learn.determinism import one_thread
 from tasks.learn.networks import build
 from tasks.learn.params import LearnParams
@@ -61,10 +61,11 @@ def read_model(model_dir: Path, fold: int) -> tuple[nn.Module, LearnParams]:
 def predict(model_dir: Path, fold: int, views: NDArray[np.float32]) -> NDArray[np.float32]:
     """Class probabilities of square `views` (n, 3, y, x) float32 in [0, 1] by the model of `fold`.
 
-    Views are resized by area to the network's side. Returns (n, classes), or (n, classes, side, side) of a
-    segmentation, float32. Raises `LineageError` where the model's files are not those of its recipe.
+    Of each the params' window is resized by area to the network's side. Returns (n, classes), or
+    (n, classes, side, side) of a segmentation, float32. Raises `LineageError` where the model's files are not those of its recipe.
     """
     check_files(model_dir)
     model, params = read_model(model_dir, fold)
     with one_thread():
-        return probabilities(model, resize_views(np.ascontiguousarray(views), params.input_px))
+        seen = window_of(views.shape[-1], params.window_px)
+        return probabilities(model, resize_views(np.ascontiguousarray(views[..., seen, seen]), params.input_px))

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from tasks.learn import metrics
 from tasks.learn.data import Examples
-from tasks.learn.params import LearnParams, foreground
+from tasks.learn.params import TaskParams, foreground
 from tasks.learn.predict import BATCH, probabilities
 
 SCORED = ("validation", "test")
@@ -20,7 +20,7 @@ OVERLAP = ("iou", "dice", "iou_tile_mean", "dice_tile_mean", "iou_of_everywhere"
 Counts = NDArray[np.int64]
 
 
-def tile_counts(model: nn.Module, tiles: Examples, params: LearnParams) -> tuple[Counts, NDArray[np.float32]]:
+def tile_counts(model: nn.Module, tiles: Examples, params: TaskParams) -> tuple[Counts, NDArray[np.float32]]:
     """Per tile the confusion counts (n, k, k), and the mean probabilities (n, k) over the tile's pixels.
 
     Segmentations are counted at the tiles' stored size, against the masks as they are stored: masks resized to
@@ -50,7 +50,7 @@ def at_size(probability: NDArray[np.float32], height_px: int, width_px: int) -> 
     return np.asarray(whole[0].numpy())
 
 
-def headline(counts: Counts, params: LearnParams) -> dict[str, metrics.Value]:
+def headline(counts: Counts, params: TaskParams) -> dict[str, metrics.Value]:
     """The few numbers of one fold and role, from counts (n, k, k), with the baseline of no learning beside them.
 
     Classification: accuracy, balanced accuracy, mean F1 and the majority class's accuracy. Segmentation: IoU and
@@ -85,14 +85,12 @@ def _overlap(counts: Counts, total: Counts, classes: Sequence[int]) -> dict[str,
     }
 
 
-def main_metric(params: LearnParams) -> str:
+def main_metric(params: TaskParams) -> str:
     """The name of the one number that stands for a task."""
     return "accuracy" if params.task == "classification" else "iou"
 
 
-def prediction_table(
-    parts: Mapping[str, tuple[Examples, Counts, NDArray[np.float32]]], params: LearnParams
-) -> pa.Table:
+def prediction_table(parts: Mapping[str, tuple[Examples, Counts, NDArray[np.float32]]], params: TaskParams) -> pa.Table:
     """One row a scored tile: `tile_id`, `role`, then per class `probability_<c>` (mean over the tile) and the
     counts `hit_<c>`, `false_alarm_<c>`, `miss_<c>` (tiles, or pixels at the stored size)."""
     columns: dict[str, list[Any]] = {"tile_id": [], "role": []}

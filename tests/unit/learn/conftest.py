@@ -121,6 +121,7 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMON = {
     "variant": "bi,s,me",
+    "window_px": None,
     "input_px": SIDE,
     "augment": {"flips": True, "quarter_turns": True, "brightness_fraction": 0.1, "contrast_fraction": 0.1},
     "validate_every_epochs": 3,
