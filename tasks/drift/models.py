@@ -38,7 +38,7 @@ def read_task(folder: Path) -> TaskParams:
     """The task's params in `model.json`. Raises `LineageError` where it is missing or broken."""
     file = folder / "model.json"
     try:
-        values = json.loads(file.read_bytes())["params"]
+        values = dict(json.loads(file.read_bytes())["params"])
     except (OSError, ValueError, KeyError, TypeError):
         raise LineageError(fault(file, "not a model description", "JSON of rawmill", "make the output again")) from None
     return parse(TaskParams, {key: values[key] for key in TaskParams.model_fields if key in values}, file)
