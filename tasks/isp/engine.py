@@ -110,7 +110,8 @@ def work(
         def give(chain: int, image: Plane, reach_px: int) -> None:
             sink(chain, *inside, image, reach_px + y[0] - y0, reach_px + x[0] - x0)
 
-        _piece(forest, part, Place(frame.calibration, y0 - reach, x0 - reach), (y1 - y0, x1 - x0), give)
+        place = Place(frame.calibration, y0 - reach, x0 - reach, frame.shape)
+        _piece(forest, part, place, (y1 - y0, x1 - x0), give)
 
     _each(piece, list(tiles(rows, columns, tile)), threads)
 

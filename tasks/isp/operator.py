@@ -33,6 +33,8 @@ class Place:
     calibration: Calibration
     y_px: int = 0
     x_px: int = 0
+    frame_px: tuple[int, int] | None = None
+    """Height and width of the whole frame, for operators that work from its centre; None where none does."""
 
     def inside(self, halo_px: int) -> "Place":
         """The place of what an operator with that halo returns."""

@@ -9,11 +9,15 @@ from tasks.isp.clip import Clip
 from tasks.isp.colour_matrix import ColourMatrix
 from tasks.isp.gamma import Gamma
 from tasks.isp.gaussian import Gaussian
+from tasks.isp.highlight_clip import HighlightClip
+from tasks.isp.jpeg import Jpeg
+from tasks.isp.lens_shading import LensShading
 from tasks.isp.malvar import Malvar
 from tasks.isp.median import Median
 from tasks.isp.menon import Menon
 from tasks.isp.operator import Operator
 from tasks.isp.sharpening_filter import SharpeningFilter
+from tasks.isp.tone_curve import ToneCurve
 from tasks.isp.unsharp_mask import UnsharpMask
 from tasks.isp.white_balance import WhiteBalance
 from tasks.isp.white_level import WhiteLevel
@@ -23,10 +27,12 @@ OPERATORS: dict[str, type[Operator]] = {
     for operator in (
         BlackLevel,
         WhiteLevel,
+        LensShading,
         Bilinear,
         Malvar,
         Menon,
         WhiteBalance,
+        HighlightClip,
         ColourMatrix,
         SharpeningFilter,
         UnsharpMask,
@@ -34,5 +40,7 @@ OPERATORS: dict[str, type[Operator]] = {
         Gaussian,
         Clip,
         Gamma,
+        ToneCurve,
+        Jpeg,
     )
 }

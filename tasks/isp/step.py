@@ -1,5 +1,7 @@
 """Step develop: a raw store and a chain become a variant store (docs/data-model.md)."""
 
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ def finish(job: Job) -> Record:
     """Write tiles.parquet and publish."""
     rows = _rows(_raw(job), _common(job).intensities)
     if job.plan["params"]["kind"] == "crops":
-        rows["index"] = np.arange(len(rows), dtype=np.int64)
+        rows = rows.assign(index=np.arange(len(rows), dtype=np.int64))
     with storage_faults(job.out):
         rows.to_parquet(job.content / "tiles.parquet", index=False)
     return output.publish(job, metrics={"tiles": float(len(rows)), "items": float(len(job.items))})
@@ -66,13 +68,19 @@ def _kind(raw: Path) -> str:
 
 def _rows(raw: Path, intensities: tuple[float, ...]) -> pd.DataFrame:
     """The rows of the raw store's tiles with a wanted intensity, in the order of `tile_id`."""
-    tiles = pd.read_parquet(raw / "tiles.parquet")
-    rows = tiles[tiles["intensity"].isin(intensities)].sort_values("tile_id").reset_index(drop=True)
+    tiles, rows = _selected((raw / "tiles.parquet").read_bytes(), intensities)
     if rows.empty:
         there = ", ".join(f"{value:g}" for value in sorted(set(tiles["intensity"])))
         wanted = ", ".join(f"{value:g}" for value in intensities)
         raise ParamsError(fault(raw, f"no tile of intensity {wanted}", f"one of {there}", "mend `intensities`"))
     return rows
+
+
+@lru_cache(maxsize=2)
+def _selected(parquet: bytes, intensities: tuple[float, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table in `parquet`, and its sorted rows of `intensities`. Every item asks; nobody may change them."""
+    tiles = pd.read_parquet(BytesIO(parquet))
+    return tiles, tiles[tiles["intensity"].isin(intensities)].sort_values("tile_id").reset_index(drop=True)
 
 
 def _raw(job: Job) -> Path:

@@ -27,7 +27,7 @@ def view_tensor(chain: Chain, mosaic: Tensor, calibration: Calibration) -> Tenso
     """
     height, width = mosaic.shape[-2:]
     rows, columns = even_span((0, height), chain.halo_px), even_span((0, width), chain.halo_px)
-    place = Place(calibration, rows[0], columns[0])
+    place = Place(calibration, rows[0], columns[0], (height, width))
     image: Tensor = chain(continued(mosaic, rows, columns), place)
     down, right = -rows[0] - chain.halo_px, -columns[0] - chain.halo_px
     return image[..., down : down + height, right : right + width]

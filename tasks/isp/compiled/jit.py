@@ -1,7 +1,7 @@
 """How kernels are compiled: once a machine, ahead of the first call, without freedom to change a result.
 
 Results are kept beside the source, else in NUMBA_CACHE_DIR or the user's cache folder; where none of them can be
-written, each process compiles for itself (docs/decisions/0008-compiled-kernels.md).
+written, each process compiles for itself (docs/decisions/0008-operators-have-one-text-and-a-kernel.md).
 """
 
 from collections.abc import Callable

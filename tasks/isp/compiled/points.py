@@ -1,9 +1,11 @@
 """Operations on single samples. `out` may be smaller than the input by a margin, the same on all sides."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.isp.compiled.jit import IMAGE, LINE, PLANE, Dn, Plane, kernel
 
+Line = NDArray[np.float64]
 ZERO, ONE, FULL_SCALE = np.float32(0), np.float32(1), np.float32(65535)
 
 
@@ -79,6 +81,48 @@ def clip(image: Plane, out: Plane) -> None:
             line, target = image[c, y + m, m:], out[c, y]
             for x in range(target.size):
                 value = line[x]
+                value = value if value > ZERO else ZERO
+                target[x] = value if value < ONE else ONE
+
+
+@kernel(IMAGE, "float32", IMAGE)
+def limit(image: Plane, most: float, out: Plane) -> None:
+    """Values above `most` set to it."""
+    m = (image.shape[1] - out.shape[1]) // 2
+    for c in range(3):
+        for y in range(out.shape[1]):
+            line, target = image[c, y + m, m:], out[c, y]
+            for x in range(target.size):
+                value = line[x]
+                target[x] = value if value < most else most
+
+
+@kernel(PLANE, "float64[::1]", "float64[::1]", "float64[::1]", PLANE)
+def shade(mosaic: Plane, down: Line, across: Line, k: Line, out: Plane) -> None:
+    """Times the polynomial `k` (5) of the sum of `down` and `across`, squared distances of the samples of `out`."""
+    m = (mosaic.shape[0] - out.shape[0]) // 2
+    k0, k1, k2, k3, k4 = k[0], k[1], k[2], k[3], k[4]
+    for y in range(out.shape[0]):
+        line, target, of_row = mosaic[y + m, m:], out[y], down[y]
+        for x in range(target.size):
+            r2 = of_row + across[x]
+            gain = ((((k4 * r2 + k3) * r2 + k2) * r2 + k1) * r2 + k0) * r2 + 1.0
+            target[x] = line[x] * np.float32(gain)
+
+
+@kernel(IMAGE, PLANE, IMAGE)
+def curve(image: Plane, table: Plane, out: Plane) -> None:
+    """Through the segments (5, n) of a curve (tasks/isp/tone_curve.py)."""
+    m = (image.shape[1] - out.shape[1]) // 2
+    for c in range(3):
+        for y in range(out.shape[1]):
+            line, target = image[c, y + m, m:], out[c, y]
+            for x in range(target.size):
+                segment = 0
+                for following in range(1, table.shape[1]):
+                    segment += line[x] >= table[0, following]
+                t = line[x] - table[0, segment]
+                value = ((table[1, segment] * t + table[2, segment]) * t + table[3, segment]) * t + table[4, segment]
                 value = value if value > ZERO else ZERO
                 target[x] = value if value < ONE else ONE
 

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[3]
 PARAMS = ROOT / "params.yaml"
 VARIANTS = [f"{d},{s},{n}" for d in ("bi", "ma", "me") for s in ("s", "u") for n in ("me", "ga")]
 Camera = Callable[..., Calibration]
+CURVE = ((0, 0.02), (0.1, 0.02), (0.3, 0.5), (0.31, 0.52), (1, 0.9))
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("black_level", {}),
     ("white_level", {}),
@@ -35,6 +36,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("white_balance", {}),
     ("colour_matrix", {}),
     ("clip", {}),
+    ("highlight_clip", {"saturation": 0.7}),
+    ("lens_shading", {"k": (0.4, -0.3, 0.2, -0.1, 0.05)}),
+    *(("tone_curve", {"points": CURVE, "kind": kind}) for kind in ("linear", "cubic")),
+    *(("jpeg", {"quality": 80, "subsampling": s}) for s in ("444", "420")),
     ("gamma", {"gamma": 2.2}),
     *(("sharpening_filter", {"channels": c}) for c in ("luma", "yuv", "rgb")),
     *(("unsharp_mask", {"radius_px": 1, "amount": 0.7, "truncate": 4, "channels": c}) for c in ("luma", "yuv")),
@@ -57,10 +62,10 @@ def test_the_compiled_form_gives_the_bits_of_the_meaning(
     drone: Callable[[str], Calibration], name: str, params: dict[str, Any], pattern: str, spare: int
 ) -> None:
     operator = OPERATORS[name](**params)
-    shape = (50, 66) if operator.domain != "rgb" else (3, 50, 66)
+    shape = (82, 98) if operator.domain != "rgb" else (3, 82, 98)
     image = np.random.default_rng(1).normal(0.4, 0.4, shape).astype(np.float32)
     image = image.clip(0, 1) if operator.needs_unit_range else image
-    place = Place(drone(pattern), -3, 5)
+    place = Place(drone(pattern), -3, 5, (70, 200))
     expected = operator.apply(crop(image, spare), place.inside(spare))
     with scratch() as take:
         out = take(*expected.shape)

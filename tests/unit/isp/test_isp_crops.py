@@ -32,6 +32,23 @@ def test_a_flipped_bit_is_found(crops_store: Crops) -> None:
         read_crops(crops_store[0] / "mosaic", np.arange(64))
 
 
+def test_damage_elsewhere_in_the_shard_is_no_matter(crops_store: Crops) -> None:
+    """Only the chunks asked for are read; whoever asks for the damaged one learns of it."""
+    file = crops_store[0] / "mosaic" / "c" / "0" / "0" / "0"
+    data = bytearray(file.read_bytes())
+    data[40] ^= 4
+    file.write_bytes(data)
+    np.testing.assert_array_equal(read_crops(crops_store[0] / "mosaic", np.array([63, 5])), crops_store[1][[63, 5]])
+
+
+@pytest.mark.parametrize("left", [0, 3, 400, -1])
+def test_a_shard_that_was_cut_off_is_named(crops_store: Crops, left: int) -> None:
+    file = crops_store[0] / "mosaic" / "c" / "0" / "0" / "0"
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(StoreError, match="index of"):
+        read_crops(crops_store[0] / "mosaic", np.arange(4))
+
+
 def test_a_crop_that_was_never_written(tmp_path: Path) -> None:
     with zarr.config.set({"array.write_empty_chunks": False}):
         store.create_array(tmp_path / "m", (4, 8, 8), "uint16", (1, 8, 8), (4, 8, 8), ["tile", "y", "x"])

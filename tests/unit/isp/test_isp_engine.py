@@ -2,14 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 from tasks.contracts import Calibration
+from tasks.isp.arrays import Array
 from tasks.isp.chain import parse_chain
 from tasks.isp.engine import develop, develop_window, even_span, frame_of, normalise, quantise, view_of
+from tasks.isp.operator import Operator, Place
+from tasks.isp.operators import OPERATORS
 from tasks.isp.params import load_variant
+from tasks.isp.tensors import view_tensor
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 VARIANTS = [f"{d},{s},{n}" for d in ("bi", "ma", "me") for s in ("s", "u") for n in ("me", "ga")]
@@ -44,6 +50,31 @@ def test_windows_equal_their_part_of_the_frame(camera: Camera, variant: str) -> 
     for rows, columns in [((0, 16), (0, 71)), ((59, 60), (70, 71)), ((13, 41), (3, 4)), ((0, 60), (0, 71))]:
         part = develop_window(chain, frame, rows, columns, (16, 16))
         np.testing.assert_array_equal(part, whole[:, slice(*rows), slice(*columns)])
+
+
+class Invert(Operator):
+    """RGB in [0, 1] to 1 less it: all that a new operator needs."""
+
+    name: ClassVar[str] = "invert"
+    needs_unit_range: ClassVar[bool] = True
+    gives_unit_range: ClassVar[bool] = True
+
+    def apply(self, image: Array, place: Place) -> Array:
+        return 1 - image
+
+
+def test_a_new_operator_is_one_class_and_one_line(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPERATORS, "invert", Invert)
+    mosaic = np.random.default_rng(4).integers(0, 65536, (41, 53)).astype(np.uint16)
+    chain = parse_chain(["malvar", "clip", "invert"], "x")
+    view = view_of(chain, mosaic, camera())
+    np.testing.assert_array_equal(view, 1 - view_of(parse_chain(["malvar", "clip"], "x"), mosaic, camera()))
+    np.testing.assert_array_equal(develop(chain, mosaic, camera(), (16, 17), 2), quantise(view))
+    exact = torch.from_numpy(normalise(mosaic)).requires_grad_()
+    tensor = view_tensor(chain, exact, camera())
+    np.testing.assert_allclose(tensor.detach(), view, rtol=0, atol=1e-5)
+    tensor.sum().backward()
+    assert exact.grad is not None
 
 
 def test_a_frame_is_its_own_mirrored_continuation(camera: Camera) -> None:

@@ -273,12 +273,16 @@ def test_operators_are_pure(camera: Camera, name: str) -> None:
         "median": {"channels": "rgb", "size_px": 3},
         "gaussian": {"channels": "luma", "sigma_px": 1, "truncate": 3},
         "gamma": {"gamma": 2.2},
+        "highlight_clip": {"saturation": 0.5},
+        "lens_shading": {"k": (1, 0, 0, 0, 0)},
+        "tone_curve": {"points": ((0, 0), (0.5, 0.7), (1, 1)), "kind": "cubic"},
+        "jpeg": {"quality": 50, "subsampling": "444"},
     }
     operator = OPERATORS[name](**given.get(name, {}))
     shape = (3, 26, 28) if operator.domain == "rgb" else (26, 28)
     image = np.random.default_rng(9).random(shape, np.float32)
     before = image.copy()
-    result = operator.apply(image, Place(camera(pattern="BGGR")))
+    result = operator.apply(image, Place(camera(pattern="BGGR"), frame_px=(26, 28)))
     np.testing.assert_array_equal(image, before)
     assert result.dtype == np.float32
     assert result.shape[-2:] == (26 - 2 * operator.halo_px, 28 - 2 * operator.halo_px)

@@ -1,5 +1,6 @@
 """Raw stores to variant stores: what is written, what is refused, and that no circumstance changes a byte."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,26 @@ def test_order_and_place_change_no_byte(request: pytest.FixtureRequest, tmp_path
     one = run(raw, tmp_path / "one" / "v.zarr", common(1.0, 0.5))
     other = run(raw, tmp_path / "other" / "v.zarr", common(1.0, 0.5), backwards=True)
     assert (one.root, one.recipe) == (other.root, other.recipe)
+
+
+def test_items_side_by_side_change_no_byte(crops_store: Crops, tmp_path: Path) -> None:
+    one = run(crops_store[0], tmp_path / "one" / "v.zarr", common(1.0, 0.5))
+    job = step.prepare(crops_store[0], tmp_path / "v.zarr", "ma,u", chain(), common(1.0, 0.5), "again")
+    assert len(job.items) == 3
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda item: step.process(job, item), job.items))
+    assert step.finish(job).root == one.root
+
+
+def test_asking_for_rows_again_gives_the_same_rows(crops_store: Crops, tmp_path: Path) -> None:
+    """The table is kept between items; writing its new numbers must not change what is kept."""
+    raw = crops_store[0]
+    first = run(raw, tmp_path / "one.zarr", common(0.5))
+    again = run(raw, tmp_path / "two.zarr", common(0.5))
+    assert first.root == again.root
+    np.testing.assert_array_equal(
+        store.open_array(again.path / "view")[34], develop(chain(), crops_store[1][69], crops_store[2], (64, 64))
+    )
 
 
 def test_tile_size_changes_no_pixel(crops_store: Crops, tmp_path: Path) -> None:
