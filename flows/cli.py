@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import _ingest_cli
+from flows import _drift_cli, _ingest_cli
 from flows._options import AsJson, Calibration, Data, Out, ParamsFile, make, params_file, show
 from tasks.errors import InputError, ParamsError, RawmillError, fault
 
@@ -90,6 +90,10 @@ def develop(
         carry_out(ingest_step, lambda: ingest_step.prepare_files([source], raw, section, calibration, {}))
     repair = f"rawmill develop {raw.name} --variant {variant} --out {out.name}"
     make(step, lambda: step.prepare(raw, out, variant, chain, common, repair), as_json)
+
+
+app.command(epilog=_drift_cli.EXAMPLES)(_drift_cli.drift)
+app.command(epilog=_drift_cli.RECOMMEND_EXAMPLES)(_drift_cli.recommend)
 
 
 @app.command(epilog="Examples:  rawmill synthesize --model data/models --size 512x768 --seed 7 --out big.zarr")

@@ -10,10 +10,10 @@ PARTS = ("synthesis", "forensics", "optimisation")
 
 @stage_flow("drift_report")
 def drift_report(task: str) -> str:
-    """Make `data/reports/drift-<task>/index.html`; returns the digest of the recipe."""
+    """Make `data/drift/<task>/report/index.html`; returns the digest of the recipe."""
     params = load(PARAMS, f"drift_report.{task}", DriftReportParams)
     parts = {name: DATA / "drift" / task / name for name in PARTS}
-    out = DATA / "reports" / f"drift-{task}"
+    out = DATA / "drift" / task / "report"
     return run_stage(step, lambda: step.prepare(parts, out, params, f"rawmill repro drift_report@{task}"))
 
 

@@ -19,7 +19,8 @@ from tasks.report import encode
 from tests.lineage_chain import Fill, noise, seal
 
 REPORT: dict[str, Any] = {
-    "datasets": ["microscopy", "drone", "slides"], "corpus": "tissue", "variants": ["bi,s,me", "ma,s,me"],
+    "datasets": ["microscopy", "drone", "slides"], "drift": ["microscopy"], "corpus": "tissue",
+    "variants": ["bi,s,me", "ma,s,me"],
     "shown_variant": "ma,s,me", "crops": 4, "window_px": 32, "detail_px": 8, "frame_width_px": 48, "samples": 2,
     "neighbours": 2, "difference_gain": 4.0, "jpeg_quality": 80,
 }  # fmt: skip
@@ -55,6 +56,7 @@ def plant(root: Path) -> Path:
             seal(out, "develop", [artefact("raw", raw, out)], {}, _variant(dataset, variant))
     _models(data)
     _corpus(data)
+    _drift(data)
     params = AuditParams.model_validate(AUDIT)
     job = audit_step.prepare(data, data / "lineage" / "audit", params, root / "params.yaml", "rawmill repro audit")
     for item in job.items:
@@ -272,6 +274,18 @@ def _evaluation(content: Path) -> None:
              "original": "slides1_0_0", "distance": 1.0, "copy_ratio": 0.9 - i / 2}
             for i in range(2) for rank in (1, 2)]  # fmt: skip
     pd.DataFrame(near).to_parquet(content / "neighbours.parquet", index=False)
+
+
+def _drift(data: Path) -> None:
+    out, views = data / "drift" / "microscopy" / "report", data / "variants" / "microscopy" / "ma,s,me.zarr"
+
+    def fill(content: Path) -> None:
+        finding = {"tone": "fair", "title": f"Serving {NAUGHTY}", "text": "the best of two is not told apart."}
+        (content / "summary.json").write_bytes(pretty({"findings": [finding]}))
+        (content / "pictures").mkdir()
+        (content / "pictures" / "synthesis-matrix.png").write_bytes(encode.png(noise((9, 14, 3), "m", 255, "uint8")))
+
+    seal(out, "drift_report", [artefact("views", views, out)], {"heading": "Cells under another camera"}, fill)
 
 
 def _corpus(data: Path) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from tasks.errors import InputError, LineageError, fault
 from tasks.learn.checkpoint import read_tensors
 from tasks.learn.data import folds_of, roles
-from tasks.learn.networks import build
+from tasks.learn.networks import network_of
 from tasks.learn.params import TaskParams
 from tasks.params import parse
 
@@ -47,7 +47,7 @@ def read_task(folder: Path) -> TaskParams:
 def read_network(folder: Path, row: str, member: str) -> nn.Module:
     """A model in evaluation mode, its weights frozen. Checks no recipe."""
     params = read_task(folder)
-    model = build(params.architecture, len(params.classes), params.train.seed)
+    model = network_of(params)
     model.load_state_dict(read_tensors(weights(folder, row, member)))
     return model.eval().requires_grad_(False)
 

@@ -19,6 +19,7 @@ from tasks.isp.border import mirror_indices
 from tasks.isp.crops import read_crops
 from tasks.isp.parametrised import HALO_PX, Parametrised
 from tasks.learn.data import Classes, Examples, Picked, WholeMasks, truth_of, window_of
+from tasks.learn.networks import where
 from tasks.learn.params import TaskParams
 
 
@@ -91,17 +92,18 @@ def _around(array: Any, rows: slice, columns: slice) -> NDArray[np.float32]:
 
 
 def views_of(model: Parametrised, mosaics: Tensor, input_px: int) -> Tensor:
-    """Views (n, 3, input_px, input_px) in [0, 1] of mosaics with their halo; differentiable in both."""
-    view: Tensor = model(mosaics)[..., HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
+    """Views (n, 3, input_px, input_px) in [0, 1] of mosaics with their halo, on the model's device; differentiable in
+    both."""
+    view: Tensor = model(mosaics.to(where(model)))[..., HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
     return view if view.shape[-1] == input_px else functional.adaptive_avg_pool2d(view, input_px)
 
 
 def examples(model: Parametrised, mosaics: Mosaics, params: TaskParams, batch: int = 16) -> Examples:
     """The views of all `mosaics` under a fixed `model`, as examples of the network's size."""
-    parts = []
+    parts = [np.empty((0, 3, params.input_px, params.input_px), np.float32)]
     with torch.no_grad():
         for first in range(0, len(mosaics.ids), batch):
             pixels = torch.from_numpy(mosaics.pixels[first : first + batch])
-            parts.append(views_of(model, pixels, params.input_px).numpy())
+            parts.append(views_of(model, pixels, params.input_px).cpu().numpy())
     views = Picked(np.concatenate(parts), np.arange(len(mosaics.ids)))
     return Examples(mosaics.ids, views, mosaics.truth, mosaics.whole)

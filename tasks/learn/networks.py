@@ -4,6 +4,7 @@ A network carries its own input standardisation as buffers, so that weights alon
 """
 
 import importlib
+import os
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from tasks.errors import ParamsError, fault
 from tasks.learn.determinism import seeded
-from tasks.learn.params import ArchitectureParams, ModuleParams, ResNet18Params, UNetPlusPlusParams
+from tasks.learn.params import ArchitectureParams, ModuleParams, ResNet18Params, TaskParams, UNetPlusPlusParams
 
 CHANNELS = 3
 
@@ -76,6 +77,26 @@ def _own(params: ModuleParams) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise ParamsError(fault(params.path, f"gave a {type(made).__name__}", "a torch module", "return one"))
     return made
+
+
+def device_of(name: str) -> torch.device:
+    """The device called `cpu` or `cuda`. Raises `ParamsError` where PyTorch can use no such."""
+    if name == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
+        if not torch.cuda.is_available():
+            wrong = "no GPU that this PyTorch can use"
+            raise ParamsError(fault("device: cuda", wrong, "one", "write device: cpu, or install PyTorch for CUDA"))
+    return torch.device(name)
+
+
+def where(model: nn.Module) -> torch.device:
+    """The device that `model` lies on; the CPU of one without parameters."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def network_of(params: TaskParams) -> Standardised:
+    """The network of a task model, with initial weights, on its device. Raises as `build` and `device_of`."""
+    return build(params.architecture, len(params.classes), params.train.seed).to(device_of(params.device))
 
 
 def build(architecture: ArchitectureParams, classes: int, seed: int) -> Standardised:

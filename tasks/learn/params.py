@@ -90,6 +90,8 @@ class TaskParams(Params):
     input_px: Positive
     """Side of the square views that the network sees; tiles or their windows are resized by area."""
     architecture: ArchitectureParams
+    device: Literal["cpu", "cuda"]
+    """Where torch computes; part of the params, for a GPU's bytes are not a CPU's."""
     train: TrainParams
     loss: LossParams
     augment: AugmentParams

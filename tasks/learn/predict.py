@@ -15,7 +15,7 @@ from tasks.errors import LineageError, fault
 from tasks.learn.checkpoint import read_tensors
 from tasks.learn.data import resize_views, window_of
 from tasks.learn.determinism import one_thread
-from tasks.learn.networks import build
+from tasks.learn.networks import network_of, where
 from tasks.learn.params import LearnParams
 from tasks.lineage.recipe import check_files
 from tasks.params import parse
@@ -27,16 +27,17 @@ BATCH = 8
 def probabilities(model: nn.Module, views: NDArray[np.float32]) -> NDArray[np.float32]:
     """Softmax over the class axis of `model` on views (n, c, y, x) float32, at the network's size.
 
-    Returns (n, classes) or (n, classes, y, x) float32. A view's result does not depend on the others.
+    Returns (n, classes) or (n, classes, y, x) float32, computed where the model lies. A view's result does not depend
+    on the others.
     """
     model.eval()
-    out = []
+    out, device = [], where(model)
     with one_thread(), torch.no_grad():
         for start in range(0, len(views), BATCH):
             part = np.ascontiguousarray(views[start : start + BATCH])
             full = np.zeros((BATCH, *part.shape[1:]), dtype=np.float32)
             full[: len(part)] = part
-            out.append(model(torch.from_numpy(full)).softmax(1).numpy()[: len(part)])
+            out.append(model(torch.from_numpy(full).to(device)).softmax(1).cpu().numpy()[: len(part)])
     return np.concatenate(out)
 
 
@@ -53,7 +54,7 @@ def read_params(model_dir: Path) -> LearnParams:
 def read_model(model_dir: Path, fold: int) -> tuple[nn.Module, LearnParams]:
     """The network of `fold` below `model_dir`, in evaluation mode, and its params. Checks no recipe."""
     params = read_params(model_dir)
-    model = build(params.architecture, len(params.classes), params.train.seed)
+    model = network_of(params)
     model.load_state_dict(read_tensors(model_dir / f"fold{fold}.safetensors"))
     return model.eval(), params
 
@@ -62,7 +63,8 @@ def predict(model_dir: Path, fold: int, views: NDArray[np.float32]) -> NDArray[n
     """Class probabilities of square `views` (n, 3, y, x) float32 in [0, 1] by the model of `fold`.
 
     Of each the params' window is resized by area to the network's side. Returns (n, classes), or
-    (n, classes, side, side) of a segmentation, float32. Raises `LineageError` where the model's files are not those of its recipe.
+    (n, classes, side, side) of a segmentation, float32. Raises `LineageError` where the model's files are not those of
+    its recipe.
     """
     check_files(model_dir)
     model, params = read_model(model_dir, fold)

@@ -20,7 +20,7 @@ from tasks.errors import InputError, LineageError, ParamsError, fault
 from tasks.learn import data, losses, scores, summarise
 from tasks.learn.checkpoint import write_tensors
 from tasks.learn.determinism import one_thread
-from tasks.learn.networks import Standardised, build
+from tasks.learn.networks import Standardised, network_of
 from tasks.learn.params import LearnParams
 from tasks.learn.train import Row, fit
 from tasks.lineage.digest import pretty
@@ -104,7 +104,7 @@ def process(job: Job, item: str) -> None:
 def _train(
     job: Job, item: str, params: LearnParams, parts: Mapping[str, data.Examples]
 ) -> tuple[Standardised, tuple[Row, ...]]:
-    model = build(params.architecture, len(params.classes), params.train.seed)
+    model = network_of(params)
     model.measure(*data.channel_statistics(parts["train"].views))
     source = data.Augmented(parts["train"], params.augment, params.train.seed)
 

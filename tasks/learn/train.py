@@ -16,6 +16,7 @@ from tasks import rng
 from tasks.errors import LineageError, fault
 from tasks.learn import checkpoint
 from tasks.learn.determinism import one_thread
+from tasks.learn.networks import where
 from tasks.learn.params import TrainParams
 
 Row = tuple[int, str, float]
@@ -23,6 +24,7 @@ Row = tuple[int, str, float]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Observe = Callable[[nn.Module, int], Sequence[tuple[str, float]]]
+Optimiser = Callable[[nn.Module, TrainParams], torch.optim.Optimizer]
 
 
 class Source(Protocol):
@@ -31,7 +33,8 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, indices: NDArray[np.int64], epoch: int) -> tuple[Tensor, Tensor]:
-        """Views (n, c, y, x) float32 and truth, of the tiles `indices`; depends on nothing but its arguments."""
+        """Views (n, c, y, x) float32 and truth, of the tiles `indices`; depends on nothing but its arguments and the
+        model's parameters, in which the views may have gradients."""
         ...
 
 
@@ -54,15 +57,20 @@ def _epoch(
 ) -> float:
     """One pass over the source in the batches of `order`; returns the mean loss over its tiles."""
     model.train()
-    total = 0.0
+    device, total = where(model), 0.0
     for indices in order:
         views, truth = source.batch(indices, epoch)
         optimiser.zero_grad(set_to_none=True)
-        value = loss(model(views), truth)
+        value = loss(model(views.to(device)), truth.to(device))
         value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += float(value.detach()) * len(indices)
     return total / len(source)
+
+
+def adam(model: nn.Module, params: TrainParams) -> torch.optim.Optimizer:
+    """Adam on all parameters of `model`, at one rate."""
+    return torch.optim.Adam(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
 
 
 def fit(
@@ -73,16 +81,17 @@ def fit(
     name: str,
     place: Path,
     observe: Observe | None = None,
+    optimiser_of: Optimiser = adam,
 ) -> tuple[Row, ...]:
     """Train `model` in place, from the checkpoint in `place` where there is one; returns the history.
 
     `name` keys the order of batches and is checked on resuming. `observe(model, epochs done)` gives further
-    rows after each epoch. History holds `train_loss` per epoch and what `observe` gave. On the same machine kind
-    a training killed after any epoch and resumed ends in the same bits. Raises `LineageError` for a checkpoint
-    of another training.
+    rows after each epoch; `optimiser_of` makes the optimiser. History holds `train_loss` per epoch and what
+    `observe` gave. On the same machine kind a training killed after any epoch and resumed ends in the same bits.
+    Raises `LineageError` for a checkpoint of another training.
     """
     with one_thread():
-        optimiser = torch.optim.Adam(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
+        optimiser = optimiser_of(model, params)
         mark = {"name": name, "params": params.model_dump(mode="json")}
         done, facts = checkpoint.resume(place, model, optimiser)
         if done and facts["mark"] != mark:

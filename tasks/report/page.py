@@ -12,7 +12,7 @@ from tasks.report import encode, headline
 from tasks.report.text import interval, number, percent, words
 
 TEMPLATES = Path(__file__).parent / "templates"
-PAGE = "page.html.j2"
+PAGE, STYLE = "page.html.j2", "style.css"
 
 
 def render(sections: Mapping[str, Mapping[str, Any]], pictures: Path) -> str:

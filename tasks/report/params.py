@@ -14,6 +14,8 @@ class ReportParams(Params):
 
     datasets: tuple[str, ...]
     """Shown in this order; those of mosaics (crops, frames) have variants, those of slides have none."""
+    drift: tuple[str, ...]
+    """Tasks whose drift reports are summed up."""
     corpus: str
     variants: Annotated[tuple[str, ...], Field(min_length=2)]
     """Shown side by side, in this order."""

@@ -11,9 +11,9 @@ from tasks.errors import InputError, StoreError, fault
 from tasks.lineage.digest import sha256_file
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job
-from tasks.report import corpus, frames, learnt, origins, went_in
+from tasks.report import corpus, drift, frames, learnt, origins, went_in
 from tasks.report.inputs import Inputs, Section, inputs_of, kind
-from tasks.report.page import PAGE, TEMPLATES, render
+from tasks.report.page import PAGE, STYLE, TEMPLATES, render
 from tasks.report.params import ReportParams
 
 BUILDERS: dict[str, Callable[[Inputs], Section]] = {
@@ -21,6 +21,7 @@ BUILDERS: dict[str, Callable[[Inputs], Section]] = {
     "frames": frames.build,
     "variants": frames.build_variants,
     "learnt": learnt.build,
+    "drift": drift.build,
     "corpus": corpus.build,
     "fidelity": corpus.build_fidelity,
     "origins": origins.build,
@@ -38,6 +39,7 @@ def roles(data: Path, params: ReportParams) -> dict[str, Path]:
         if kind(data / "raw" / f"{name}.zarr") != "slides":
             found |= {f"variants/{name}/{v}": data / "variants" / name / f"{v}.zarr" for v in params.variants}
     found |= {f"models/{name}": data / "models" / name for name in MODELS}
+    found |= {f"drift/{name}": data / "drift" / name / "report" for name in params.drift}
     found |= {"synthetic": data / "synthetic" / f"{params.corpus}.zarr"}
     return found | {"evaluation": data / "reports" / "evaluation", "audit": data / "lineage" / "audit"}
 
@@ -57,7 +59,7 @@ def prepare(data: Path, out: Path, params: ReportParams, repair: str) -> Job:
         params=params.model_dump(mode="json"),
         code=__name__,
         repair=repair,
-        notes={"template": sha256_file(TEMPLATES / PAGE)},
+        notes={"template": sha256_file(TEMPLATES / PAGE), "style": sha256_file(TEMPLATES / STYLE)},
     )
     return output.start(out, plan, list(BUILDERS), lambda content: (content / "pictures").mkdir())
 

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in DOCUMENT.items()}
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-FOR_THE_COMMAND = {"ingest.files"}
-"""Sections that no stage reads: `rawmill ingest` does."""
+FOR_THE_COMMAND = {"ingest.files", "drift_files.ingested", "drift_files.classification", "drift_files.segmentation"}
+"""Sections that no stage reads: `rawmill ingest` and `rawmill drift` do."""
 
 
 def module(stage: str) -> str:
@@ -27,11 +27,11 @@ def module(stage: str) -> str:
     return found.group(1)
 
 
-def instances(stage: str) -> Iterator[dict[str, str]]:
-    """The flow's arguments in each instance of a stage: from its matrix, or from the keys that it runs over."""
+def instances(stage: str, params: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """The flow's arguments in each instance of a stage: from its matrix, or from the keys of the params it runs over."""
     over = DOCUMENT[stage].get("foreach")
     if over:
-        yield from ({"key": key} for key in PARAMS[over.strip("${}")])
+        yield from ({"key": key} for key in params[over.strip("${}")])
         return
     matrix = DOCUMENT[stage].get("matrix", {})
     for values in itertools.product(*matrix.values()):
@@ -73,10 +73,11 @@ def test_params_keys_are_exactly_what_the_flow_loads(stage: str) -> None:
 
 @pytest.mark.parametrize("file", ["params.yaml", "params/paper.yaml"])
 def test_every_key_belongs_to_a_stage_and_every_stage_finds_its_key(file: str) -> None:
-    needed = {filled(k, item) for stage in STAGES for item in instances(stage) for k in STAGES[stage].get("params", [])}
+    document = yaml.safe_load((ROOT / file).read_text())
+    keys = {stage: STAGES[stage].get("params", []) for stage in STAGES}
+    needed = {filled(k, item) for stage in STAGES for item in instances(stage, document) for k in keys[stage]}
     for key in needed:
         section(ROOT / file, key)
-    document = yaml.safe_load((ROOT / file).read_text())
     leaves = {f"{a}.{b}" for a, v in document.items() if isinstance(v, dict) for b in v}
     unused = {x for x in leaves if not any(k == x or k.startswith(f"{x}.") or x.startswith(f"{k}.") for k in needed)}
     assert unused <= FOR_THE_COMMAND

@@ -45,6 +45,7 @@ TASK: dict[str, Any] = {
     "classes": ("A", "B"),
     "window_px": 12,
     "input_px": 12,
+    "device": "cpu",
     "architecture": {"name": "resnet18", "inplanes": [4, 4, 4, 4]},
     "train": {"seed": 1, "learning_rate": 0.001, "weight_decay": 0.0, "batch_tiles": 4, "epochs": 1},
     "loss": {"cross_entropy": 1.0, "dice": 0.0},
@@ -55,6 +56,7 @@ SEGMENTATION = {
     "task": "segmentation",
     "window_px": None,
     "input_px": 16,
+    "device": "cpu",
     "architecture": {"name": "unet_plus_plus", "features": [4, 4, 4, 4, 4, 4]},
 }
 

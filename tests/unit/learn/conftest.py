@@ -123,6 +123,7 @@ COMMON = {
     "variant": "bi,s,me",
     "window_px": None,
     "input_px": SIDE,
+    "device": "cpu",
     "augment": {"flips": True, "quarter_turns": True, "brightness_fraction": 0.1, "contrast_fraction": 0.1},
     "validate_every_epochs": 3,
     "confidence": 0.95,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tasks.errors import InputError, ParamsError
 from tasks.learn import data
-from tasks.learn.networks import build
+from tasks.learn.networks import build, network_of, where
 from tasks.learn.params import LearnParams, ModuleParams
 from tasks.params import parse
 
@@ -94,3 +94,17 @@ def test_own_networks_do_both_tasks(task: str, request: pytest.FixtureRequest) -
     own = {"name": "module", "path": f"{__name__}:make", "arguments": {"classes": 2}}
     found = parse(LearnParams, {**params.model_dump(mode="json"), "architecture": own}, "params.yaml")
     assert found.architecture == module(f"{__name__}:make", classes=2)
+
+
+def test_a_gpu_that_is_not_there_is_asked_for_in_vain(
+    classification: LearnParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    params = parse(LearnParams, {**classification.model_dump(mode="json"), "device": "cuda"}, "test")
+    with pytest.raises(ParamsError, match="no GPU that this PyTorch can use; expected one; write device: cpu"):
+        network_of(params)
+
+
+def test_a_model_says_where_it_lies() -> None:
+    assert where(nn.Linear(2, 2, device="meta")).type == "meta"
+    assert where(nn.ReLU()).type == "cpu"

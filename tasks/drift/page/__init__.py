@@ -1,0 +1,1 @@
+"""The drift report: one self-contained page over the outputs of the drift controls."""
