@@ -28,7 +28,7 @@ def module(stage: str) -> str:
 
 
 def instances(stage: str, params: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The flow's arguments in each instance of a stage: from its matrix, or from the keys of the params it runs over."""
+    """The flow's arguments in each instance of a stage: from its matrix, or from the params' keys that it runs over."""
     over = DOCUMENT[stage].get("foreach")
     if over:
         yield from ({"key": key} for key in params[over.strip("${}")])
