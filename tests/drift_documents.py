@@ -160,7 +160,7 @@ def forensics() -> dict[str, Any]:
         "seed": 44,
         "loss_stated": 0.05,
         "members": ["fold0", "fold1", "fold2"],
-        "base": {"search": cell(0.9), "confirm": cell(0.8)},
+        "base": {"search": cell(0.9), "confirm": cell(0.8), "unseen": cell(0.8)},
         "sweep": sweep,
         "groups": {
             "white_balance": _group(0.1, False, parameters=3),

@@ -62,25 +62,35 @@ def scored_rows(table: pd.DataFrame, member: str) -> TaskPart:
 
 
 def searched_rows(table: pd.DataFrame, member: str) -> TaskPart:
-    """Row numbers to `search` weaknesses with and to `confirm` them on, of different groups.
+    """Row numbers, of different groups each, to `search` weaknesses with, to `cut` the ranges that the search found,
+    and to `confirm` what is left of them.
 
-    Of a fold what it was trained on, and all else; of a given model every other group. Raises `InputError` where a
-    given model has tiles of one group alone.
+    Of a fold what it was trained on, its own groups, and the test groups; of a given model every third group. Where
+    there are no groups for it, nothing is cut. Raises `InputError` where a given model has tiles of one group alone.
     """
+    groups = table["group"].to_list()
     if member == GIVEN:
-        return _alternate(table["group"].to_list())
+        return _of_given(groups)
     found = roles(table, int(member.removeprefix("fold")))
-    return {"search": found["train"], "confirm": sorted([*found["validation"], *found["test"]])}
+    held = {"cut": found["validation"], "confirm": found["test"]}
+    if not found["test"]:
+        confirm, cut = _dealt(groups, found["validation"], 2)
+        held = {"cut": cut, "confirm": confirm}
+    return {"search": found["train"], **held}
 
 
-def _alternate(groups: Sequence[str]) -> TaskPart:
-    names = sorted(set(groups))
-    if len(names) < 2:
+def _of_given(groups: Sequence[str]) -> TaskPart:
+    if len(set(groups)) < 2:
         remedy = "bring tiles of another smear, frame or slide"
-        raise InputError(fault("tiles.parquet", f"{len(names)} group", "two or more", remedy))
-    searched = set(names[::2])
-    where = {"search": [i for i, g in enumerate(groups) if g in searched]}
-    return {**where, "confirm": [i for i, g in enumerate(groups) if g not in searched]}
+        raise InputError(fault("tiles.parquet", f"{len(set(groups))} group", "two or more", remedy))
+    search, confirm, cut = _dealt(groups, range(len(groups)), 3)
+    return {"search": search, "cut": cut, "confirm": confirm}
+
+
+def _dealt(groups: Sequence[str], rows: Sequence[int], parts: int) -> list[list[int]]:
+    """`rows` in `parts`, their groups dealt out in turn by name; the last parts are empty where groups are few."""
+    names = sorted({groups[i] for i in rows})
+    return [[i for i in rows if names.index(groups[i]) % parts == part] for part in range(parts)]
 
 
 def members_of(table: pd.DataFrame) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ from tasks.params import parse
 
 ALL = "all"
 """Stands where a group's name would: all of theta jointly."""
+PARTS = ("search", "cut", "confirm", "unseen")
+"""Of a member's tiles: searched with; what its ranges are cut and confirmed on; and the last two together."""
 
 
 def tiles_of(raw: Path, task: TaskParams, params: ForensicsParams) -> pd.DataFrame:
@@ -72,8 +74,9 @@ def opened(job: Job) -> Opened:
     for member in models.members(paths["models"], row):
         found = models.searched_rows(table, member)
         rows[member] = {
+            **found,
             "search": chosen(table, tiles.truth, found["search"], params.search_tiles, params.seed),
-            "confirm": found["confirm"],
+            "unseen": sorted([*found["cut"], *found["confirm"]]),
         }
     return Opened(params, paths["models"], row, task, tiles, rows)
 

@@ -1,4 +1,4 @@
-"""The ranges of the forensic signature: found by search on some tiles, confirmed by evaluation on others."""
+"""The ranges of the forensic signature: found by search on some tiles, cut on others, confirmed on others again."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,24 +111,24 @@ def directions(space: Space, adversarial: Sequence[Tensor], params: ForensicsPar
     return [*adversarial, *fixed, *random]
 
 
-def confirmed(
-    trial: Trial, model: Parametrised, space: Space, radius: float, ways: Sequence[Tensor]
-) -> tuple[float, Worst]:
-    """The first of `radius`, its half, its quarter … at which every one of `ways` keeps the metric, and the worst of
-    them there. Less than `radius` means that the search's range did not hold on the trial's tiles and was cut on
-    them. 0 where none holds."""
-    worst: dict[float, Worst] = {0.0: Worst(torch.zeros(space.size), 0.0, trial.before)}
+@dataclass(frozen=True)
+class Trials:
+    """A range is found on the tiles of `search`, cut on those of `cut` (none: not at all), judged on `confirm`."""
 
-    def holds(r: float) -> bool:
-        worst[r] = worst_of(trial, model, space, r, ways)
-        return trial.keeps(worst[r].loss)
+    search: Trial
+    cut: Trial | None
+    confirm: Trial
 
-    kept = cut(holds, radius)
-    return kept, worst[kept]
+
+def kept(trial: Trial | None, model: Parametrised, space: Space, radius: float, ways: Sequence[Tensor]) -> float:
+    """`radius`, cut until every one of `ways` keeps the metric on the trial's tiles; as it is without a trial."""
+    if trial is None:
+        return radius
+    return cut(lambda r: trial.keeps(worst_of(trial, model, space, r, ways).loss), radius)
 
 
 def cut(holds: Callable[[float], bool], radius: float) -> float:
-    """`radius`, halved until it holds; 0 where the smallest does not."""
+    """The first of `radius`, its half, its quarter … that `holds`; 0 where the smallest does not."""
     while radius >= search.SMALLEST_RADIUS:
         if holds(radius):
             return radius
@@ -136,38 +136,47 @@ def cut(holds: Callable[[float], bool], radius: float) -> float:
     return 0.0
 
 
-def single(
-    searched: Trial, confirming: Trial, model: Parametrised, space: Space, at: int, side: float, steps: int
-) -> tuple[float, bool]:
-    """How far (share of its scale) parameter `at` alone may go to one `side` (-1 or 1), by bisection on the searched
-    tiles, confirmed on the others there and halfway; and whether it had to be cut on those."""
+@dataclass(frozen=True)
+class Side:
+    """How far (share of its scale) one parameter may go to one side: as searched, as cut, and whether that is
+    confirmed."""
+
+    searched: float
+    reach: float
+    confirmed: bool
+
+
+def single(trials: Trials, model: Parametrised, space: Space, at: int, side: float, steps: int) -> Side:
+    """How far parameter `at` alone may go to one `side` (-1 or 1), by bisection on the searched tiles; cut and judged
+    on the others there and halfway."""
     way = side * torch.eye(space.size)[at]
+    ways = [way, 0.5 * way]
 
-    def holds(trial: Trial, shares: Sequence[float]) -> Callable[[float], bool]:
-        return lambda r: trial.keeps(worst_of(trial, model, space, r, [share * way for share in shares]).loss)
+    def holds(radius: float) -> bool:
+        return trials.search.keeps(worst_of(trials.search, model, space, radius, [way]).loss)
 
-    reached = search.limit(holds(searched, [1.0]), steps)
-    kept = cut(holds(confirming, [1.0, 0.5]), reached)
-    return kept, kept < reached
+    searched = search.limit(holds, steps)
+    reach = kept(trials.cut, model, space, searched, ways)
+    last = worst_of(trials.confirm, model, space, reach, ways)
+    return Side(searched, reach, reach > 0 and trials.confirm.keeps(last.loss))
 
 
 def one_by_one(
-    searched: Trial, confirming: Trial, model: Parametrised, space: Space, names: Sequence[str], steps: int
+    trials: Trials, model: Parametrised, space: Space, names: Sequence[str], steps: int
 ) -> Iterator[dict[str, Any]]:
     """The range of each parameter by itself, in the parameter's own unit."""
     for at, name in enumerate(names):
-        sides = [single(searched, confirming, model, space, at, side, steps) for side in (-1.0, 1.0)]
-        (down, cut_down), (up, cut_up) = sides
+        down, up = (single(trials, model, space, at, side, steps) for side in (-1.0, 1.0))
         initial, scale = float(space.initial[at]), float(space.scale[at])
         yield {
             "name": name,
             "initial": initial,
-            "low": initial - scale * down,
-            "high": initial + scale * up,
-            "confirmed": down > 0 and up > 0,
-            "shrunk": cut_down or cut_up,
-            "unbounded_low": down == 1,
-            "unbounded_high": up == 1,
+            "low": initial - scale * down.reach,
+            "high": initial + scale * up.reach,
+            "confirmed": down.confirmed and up.confirmed,
+            "shrunk": down.reach < down.searched or up.reach < up.searched,
+            "unbounded_low": down.reach == 1,
+            "unbounded_high": up.reach == 1,
         }
 
 

@@ -1,7 +1,8 @@
 """Stage `drift_forensics`: what a task model cannot bear in its data model, by adversarial search.
 
 An item is one member and one group of theta (or `all`): the sweep over lambdas, and the group's range for that
-member. A closing item is a group: its range for all members, confirmed on tiles that no search of that member saw.
+member. A closing item is a group: its range for all members, cut on tiles that no search of that member saw, and
+confirmed on others again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from tasks import output
 from tasks.contracts import Record
 from tasks.drift import models
 from tasks.drift.forensics import ranges, search, summarise
-from tasks.drift.forensics.inputs import ALL, Opened, opened, tiles_of
+from tasks.drift.forensics.inputs import ALL, PARTS, Opened, opened, tiles_of
 from tasks.drift.forensics.measure import Cell, tally_of
 from tasks.drift.forensics.space import SMALL, UNITS, Space, names, space
 from tasks.drift.params import ForensicsParams
@@ -24,8 +25,6 @@ from tasks.isp.parametrised import GROUPS
 from tasks.learn.determinism import one_thread
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job
-
-PARTS = ("search", "confirm")
 
 
 def prepare(folder: Path, row: str, raw: Path, out: Path, params: ForensicsParams, repair: str) -> Job:
@@ -79,7 +78,11 @@ def _searched(what: Opened, member: str, group: str) -> dict[str, Any]:
         "history": [[[p.loss, p.l2] for p in path] for path in paths],
     }
     if group == ALL:
-        facts["base"] = {part: what.bench(part, [member]).tallies(what.model())[member].document() for part in PARTS}
+        facts["base"] = {
+            part: what.bench(part, [member]).tallies(what.model())[member].document()
+            for part in PARTS
+            if what.rows[member][part]
+        }
     else:
         radius, ways = ranges.found(subject, box, visited, params, f"{member}/{group}")
         facts |= {"radius": radius, "directions": [way.tolist() for way in ways]}
@@ -88,7 +91,7 @@ def _searched(what: Opened, member: str, group: str) -> dict[str, Any]:
 
 def _evaluated(what: Opened, member: str, box: Space, solutions: Sequence[search.Point]) -> list[dict[str, Any]]:
     """Each lambda's solution on the tiles that the search never saw."""
-    model, measured = what.model(), what.bench("confirm", [member])
+    model, measured = what.model(), what.bench("unseen", [member])
     rows, seen = [], dict[int, dict[str, Any]]()
     for lam, point in zip(what.params.lambdas, solutions, strict=True):
         if id(point) not in seen:
@@ -100,23 +103,30 @@ def _evaluated(what: Opened, member: str, box: Space, solutions: Sequence[search
     return rows
 
 
-def _trial(what: Opened, part: str, bases: Mapping[str, Mapping[str, Any]]) -> ranges.Trial:
-    before = {member: tally_of(base[part]) for member, base in bases.items()}
-    return ranges.Trial(what.bench(part, list(bases)), what.judge(), before, what.params.loss_stated)
+def _trial(what: Opened, part: str, bases: Mapping[str, Mapping[str, Any]]) -> ranges.Trial | None:
+    """Of the members that have tiles of `part`; None where none has."""
+    before = {member: tally_of(base[part]) for member, base in bases.items() if part in base}
+    if not before:
+        return None
+    return ranges.Trial(what.bench(part, list(before)), what.judge(), before, what.params.loss_stated)
 
 
 def _ranged(job: Job, what: Opened, group: str) -> dict[str, Any]:
-    """The signature's entry of `group`: no further than the most sensitive member's search allows, and confirmed."""
+    """The signature's entry of `group`: no further than the most sensitive member's search allows, cut to what holds
+    on the groups for that, and judged on the groups that had no say in either."""
     facts = list(output.facts(job, [f"{member}/{group}" for member in what.rows]).values())
     model = what.model()
     box = space(model, (group,))
-    searched, confirming = (_trial(what, part, _bases(job, what)) for part in PARTS)
+    found, cutting, last = (_trial(what, part, _bases(job, what)) for part in ("search", "cut", "confirm"))
+    assert found and last  # `prepare` refuses members without such tiles
+    trials = ranges.Trials(found, cutting, last)
     adversarial = [torch.tensor(way, dtype=torch.float32) for fact in facts for way in fact["directions"]]
     ways = ranges.directions(box, adversarial, what.params, group)
     reached = min(float(fact["radius"]) for fact in facts)
-    radius, worst = ranges.confirmed(confirming, model, box, reached, ways)
+    radius = ranges.kept(trials.cut, model, box, reached, ways)
+    worst = ranges.worst_of(trials.confirm, model, box, radius, ways)
     called = names(group, what.tiles.calibration.pattern) if box.size <= SMALL else ()
-    singles = ranges.one_by_one(searched, confirming, model, box, called, what.params.range_steps)
+    singles = ranges.one_by_one(trials, model, box, called, what.params.range_steps)
     return {
         "unit": UNITS[group],
         **_box(box, radius),
@@ -124,7 +134,7 @@ def _ranged(job: Job, what: Opened, group: str) -> dict[str, Any]:
         "shrunk": radius < reached,
         "worst": box.theta(worst.u).tolist(),
         "settings": len(ways),
-        **_verdict(what, radius, ranges.limits(confirming, worst)),
+        **_verdict(what, radius, trials.confirm.keeps(worst.loss), ranges.limits(trials.confirm, worst)),
         "parameters": list(singles),
     }
 
@@ -134,10 +144,10 @@ def _bases(job: Job, what: Opened) -> dict[str, Mapping[str, Any]]:
     return {member: output.facts(job, [f"{member}/{ALL}"])[f"{member}/{ALL}"]["base"] for member in what.rows}
 
 
-def _verdict(what: Opened, radius: float, at_limit: Mapping[str, Cell]) -> dict[str, Any]:
-    high = at_limit["loss"]["high"]
-    supported = radius > 0 and high is not None and high <= what.params.loss_stated
-    return {"at_limit": dict(at_limit), "confirmed": radius > 0, "supported": supported, "unbounded": radius == 1}
+def _verdict(what: Opened, radius: float, holds: bool, at_limit: Mapping[str, Cell]) -> dict[str, Any]:
+    high, confirmed = at_limit["loss"]["high"], holds and radius > 0
+    supported = confirmed and high is not None and high <= what.params.loss_stated
+    return {"at_limit": dict(at_limit), "confirmed": confirmed, "supported": supported, "unbounded": radius == 1}
 
 
 def _box(box: Space, radius: float) -> dict[str, Any]:

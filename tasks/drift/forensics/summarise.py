@@ -11,7 +11,7 @@ from tasks import output
 from tasks.contracts import Record
 from tasks.disk import storage_faults
 from tasks.drift.forensics import figures
-from tasks.drift.forensics.inputs import ALL, Opened
+from tasks.drift.forensics.inputs import ALL, PARTS, Opened
 from tasks.drift.forensics.measure import Judge, Tally, tally_of
 from tasks.drift.forensics.space import Space, space
 from tasks.drift.mosaics import examples
@@ -25,14 +25,14 @@ Facts = Mapping[str, Mapping[str, Any]]
 NOTES = (
     "Each range holds while that group alone changes, and the parameters of a group together unless said one by one; "
     "several groups at once may do harm within all their ranges: see the sweep over all of theta.",
-    "A range was searched on tiles of the groups named search and confirmed at its adversarial points, its corners "
-    "where they are few, and random settings, on tiles that this member's search never saw. That is evidence, "
-    "not proof: no search rules out a worse setting.",
+    "A range was found by search on the tiles called search. Where it did not hold on those called cut, which no "
+    "search of that model saw, it was halved until it did, and is marked shrunk. Then it was judged on those called "
+    "confirm, which had no say in either, at its adversarial points, its corners where they are few, and random "
+    "settings. That is evidence, not proof: no search rules out a worse setting.",
     "confirmed means that the mean over the members lost no more than loss_stated at every setting that was evaluated; "
     "supported means that the interval of the loss at the worst of them ends below it as well. The worst of many "
     "settings is picked by its loss on the confirming tiles, which makes the loss look larger than it is, not smaller.",
-    "Ranges marked shrunk did not hold on the confirming tiles and were cut on them: nothing independent confirms "
-    "them.",
+    "The sweep is evaluated on all tiles that a model's search never saw, called unseen.",
     "unbounded means that no failure was found up to the largest radius that is searched, one unit of scale.",
     "l2 is the mean squared change of a display value (full scale 1) over tiles, channels and pixels at the network's "
     "size. lambda multiplies it; the loss beside it is the task model's training loss, a mean over tiles.",
@@ -107,7 +107,8 @@ def document(what: Opened, searched: Facts, confirmed: Facts) -> dict[str, Any]:
     group and lambda, the ranges of `groups`, and `notes` on what all that may be used for. A cell is mean, sd, low,
     high and n."""
     params, judge = what.params, what.judge()
-    base = {part: _tallies(_of(searched, what, ALL), part) for part in ("search", "confirm")}
+    base = {part: _tallies(_of(searched, what, ALL), part) for part in PARTS}
+    base = {part: tallies for part, tallies in base.items() if tallies}
     return {
         "task": what.task.task,
         "main": main_metric(what.task),
@@ -127,7 +128,7 @@ def document(what: Opened, searched: Facts, confirmed: Facts) -> dict[str, Any]:
 
 
 def _tallies(facts: Facts, part: str) -> dict[str, Tally]:
-    return {member: tally_of(fact["base"][part]) for member, fact in facts.items()}
+    return {member: tally_of(fact["base"][part]) for member, fact in facts.items() if part in fact["base"]}
 
 
 def _counted(tallies: Mapping[str, Tally], unit: str) -> dict[str, int]:
@@ -141,13 +142,13 @@ def _sweep(
     rows = []
     for at, lam in enumerate(what.params.lambdas):
         after = {member: tally_of(fact["sweep"][at]["tally"]) for member, fact in facts.items()}
-        cells = {"metric": judge.metric(after), "l2": judge.l2(after), "loss": judge.loss(base["confirm"], after)}
+        cells = {"metric": judge.metric(after), "l2": judge.l2(after), "loss": judge.loss(base["unseen"], after)}
         rows.append({"group": group, "lambda": lam, **cells, "epochs": what.params.epochs})
     return rows
 
 
 def sweep_table(what: Opened, searched: Facts) -> pa.Table:
-    """`sweep.parquet`: one row a member, group and lambda: `metric` and `l2` on the confirming tiles, what the search
+    """`sweep.parquet`: one row a member, group and lambda: `metric` and `l2` on the unseen tiles, what the search
     saw (`searched_metric` at the network's size, `searched_l2`, `searched_loss`), and `theta`."""
     judge, rows = what.judge(), []
     for member in what.rows:
@@ -162,7 +163,7 @@ def sweep_table(what: Opened, searched: Facts) -> pa.Table:
 
 
 def _scalars(found: Mapping[str, Any]) -> dict[str, float]:
-    scalars = {"base_confirm_mean": found["base"]["confirm"]["mean"]}
+    scalars = {"base_unseen_mean": found["base"]["unseen"]["mean"]}
     for name, group in found["groups"].items():
         scalars |= {f"radius_{name}": group["radius"], f"loss_at_limit_{name}": group["at_limit"]["loss"]["value"]}
     least = min(row["lambda"] for row in found["sweep"])
@@ -183,8 +184,8 @@ def _figures(job: Job, what: Opened, found: Mapping[str, Any], searched: Facts) 
     folder = job.content / "figures"
     main = str(found["main"])
     return [
-        figures.over_lambda(folder / "metric_over_lambda.png", found["sweep"], found["base"]["confirm"], main),
-        figures.over_l2(folder / "metric_over_l2.png", found["sweep"], found["base"]["confirm"], main),
+        figures.over_lambda(folder / "metric_over_lambda.png", found["sweep"], found["base"]["unseen"], main),
+        figures.over_l2(folder / "metric_over_l2.png", found["sweep"], found["base"]["unseen"], main),
         figures.ranges(folder / "ranges.png", found["groups"], found["loss_stated"], main),
         _samples(folder, what, searched),
     ]
@@ -193,7 +194,7 @@ def _figures(job: Job, what: Opened, found: Mapping[str, Any], searched: Facts) 
 def _samples(folder: Any, what: Opened, searched: Facts) -> Any:
     """Tiles that the first member's search never saw, at theta-stat and as all of theta is found at each lambda."""
     member = next(iter(what.rows))
-    rows = _spaced(what.rows[member]["confirm"], what.params.shown_tiles)
+    rows = _spaced(what.rows[member]["unseen"], what.params.shown_tiles)
     model, tiles = what.model(), what.tiles.pick(rows)
     box = space(model, GROUPS)
     columns = [("theta-stat", examples(model, tiles, what.task).views[:])]

@@ -179,7 +179,7 @@ def of_forensics(found: Document) -> list[Finding]:
 
 
 def _broken(found: Document) -> Finding:
-    base, metric = found["base"]["confirm"], _metric(found)
+    base, metric = found["base"]["unseen"], _metric(found)
     weakest = min(entry["lambda"] for entry in found["sweep"])
     free = [entry for entry in found["sweep"] if entry["lambda"] == weakest]
     broke = [entry for entry in free if sign(entry["loss"]) > 0]

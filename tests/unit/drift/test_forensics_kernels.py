@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -182,6 +183,37 @@ def test_bisection_finds_a_planted_limit(planted: float) -> None:
 def test_bisection_at_the_ends() -> None:
     assert search.limit(lambda radius: True, 3) == 1
     assert search.limit(lambda radius: False, 3) == 0
+
+
+class Tiles:
+    """Stands for a trial on tiles that bear |u| up to `most`."""
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+
+    def at(self, model: Any, space: Any, u: torch.Tensor) -> tuple[float, dict[str, Any]]:
+        return float(u.abs().max() > self.most), {}
+
+    def keeps(self, loss: float) -> bool:
+        return loss == 0
+
+
+@pytest.mark.parametrize(
+    ("cut", "confirm", "reach", "confirmed"),
+    [(1.0, 1.0, 0.8, True), (0.3, 1.0, 0.2, True), (0.3, 0.15, 0.2, False), (1.0, 0.5, 0.8, False), (0, 1.0, 0, False)],
+)
+def test_a_range_is_cut_on_some_tiles_and_judged_on_others(
+    cut: float, confirm: float, reach: float, confirmed: bool
+) -> None:
+    trials: Any = ranges.Trials(Tiles(0.8), Tiles(cut), Tiles(confirm))
+    box = space(Parametrised("RGGB", "luma"), ("gamma",))
+    found = ranges.single(trials, None, box, 0, 1.0, 12)
+    assert found.searched == pytest.approx(0.8, abs=2e-3) and found.searched <= 0.8
+    assert found.reach == pytest.approx(reach, abs=1e-3) and found.confirmed == confirmed
+
+
+def test_without_tiles_for_it_nothing_is_cut() -> None:
+    assert ranges.kept(None, None, None, 0.7, []) == 0.7
 
 
 def test_cutting_halves_until_it_holds() -> None:

@@ -74,7 +74,7 @@ def test_the_planted_gain_has_a_narrow_range_and_the_others_none(red: Record, cr
     assert own["confirmed"] and not own["unbounded_low"] and not own["unbounded_high"]
     low, high = own["low"] / own["initial"], own["high"] / own["initial"]
     assert 0.5 < low < 1 < high < 1.6
-    for part in ("search", "confirm"):
+    for part in ("search", "cut", "confirm"):
         assert (scan(crops, RED, part, 0, np.linspace(low, high, 9), params()) >= 0.9 - 1e-9).all()
     further = 2 ** (2 * 8 / 2**5)
     beyond = np.array([1 - (1 - low) * further, 1 + (high - 1) * further])
@@ -89,7 +89,7 @@ def test_the_red_sample_alone_matters_in_the_black_level(red: Record) -> None:
 def test_the_search_breaks_the_model_by_the_planted_group(red: Record) -> None:
     document = signature(red)
     free = {row["group"]: row for row in document["sweep"] if row["lambda"] == 0}
-    assert document["base"]["confirm"]["mean"] == 1
+    assert document["base"]["unseen"]["mean"] == 1
     assert free["white_balance"]["metric"]["mean"] <= 0.6 and free["all"]["metric"]["mean"] <= 0.6
     assert free["white_balance"]["loss"]["low"] > 0.1
 
@@ -98,7 +98,7 @@ def test_a_huge_lambda_leaves_theta_stat(red: Record) -> None:
     document = signature(red)
     for row in document["sweep"]:
         if row["lambda"] == 1e9:
-            assert row["metric"]["mean"] == document["base"]["confirm"]["mean"] and row["l2"]["mean"] == 0
+            assert row["metric"]["mean"] == document["base"]["unseen"]["mean"] and row["l2"]["mean"] == 0
 
 
 def test_what_the_search_saw_moves_less_as_lambda_grows(red: Record) -> None:
@@ -132,7 +132,9 @@ def test_the_document_has_the_agreed_keys_and_says_how_much_it_rests_on(red: Rec
     assert set(document) >= {"task", "main", "confidence", "data_model", "seed", "loss_stated", "members", "base"}
     assert set(document) >= {"sweep", "groups", "notes"} and document["members"] == ["fold0", "fold1", "fold2"]
     assert document["tiles"]["search"] == {"fold0": 12, "fold1": 12, "fold2": 12}
-    assert document["tiles"]["confirm"] == {"fold0": 18, "fold1": 18, "fold2": 18}
+    assert document["tiles"]["unseen"] == {"fold0": 18, "fold1": 18, "fold2": 18}
+    parts = [document["tiles"][part] for part in ("cut", "confirm")]
+    assert [sum(counts) for counts in zip(*(p.values() for p in parts), strict=True)] == [18, 18, 18]
     assert len(document["sweep"]) == 3 * 4 and len(document["groups"]) == 3
     names = set(files_below(red.path))
     assert {"signature.json", "sweep.parquet", "figures/ranges.png", "figures/samples.png"} <= names
@@ -149,8 +151,8 @@ def test_no_tile_is_both_searched_and_confirmed(crops: Path, tmp_path: Path) -> 
     job = step.prepare(trained(tmp_path / "models", RED), DATA_MODEL, crops, tmp_path / "out", params(), "x")
     what = opened(job)
     for rows in what.rows.values():
-        searched, confirmed = ({what.tiles.groups[i] for i in rows[part]} for part in ("search", "confirm"))
-        assert searched and confirmed and not searched & confirmed
+        groups = [{what.tiles.groups[i] for i in rows[part]} for part in ("search", "cut", "confirm")]
+        assert all(groups) and sum(map(len, groups)) == len(set.union(*groups))
 
 
 def test_a_model_that_ignores_everything_has_no_weakness(crops: Path, tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_a_given_model_is_judged_by_groups_of_tiles(crops: Path, tmp_path: Path)
     document = signature(carry_out(job))
     assert document["members"] == ["given"] and document["row"] == "given"
     free = next(row for row in document["sweep"] if row["group"] == "white_balance" and row["lambda"] == 0)
-    assert free["metric"]["n"] == document["tile_groups"]["confirm"]["given"] == 3
+    assert free["metric"]["n"] == document["tile_groups"]["unseen"]["given"]
     assert free["loss"]["low"] <= free["loss"]["value"] <= free["loss"]["high"]
     assert not document["groups"]["white_balance"]["unbounded"]
 
@@ -178,7 +180,7 @@ def test_a_segmentation_is_searched_and_scored_on_stored_masks(frames: Path, tmp
     few = params(groups=["white_balance"], lambdas=[0.0, 1e9], range_steps=2, range_draws=1, loss_stated=0.2)
     job = step.prepare(trained(tmp_path / "models", BRIGHT), DATA_MODEL, frames, tmp_path / "out", few, "x")
     document = signature(carry_out(job))
-    assert document["main"] == "iou" and document["base"]["confirm"]["mean"] > 0.8
+    assert document["main"] == "iou" and document["base"]["unseen"]["mean"] > 0.8
     worst = min(row["metric"]["mean"] for row in document["sweep"])
     assert worst < 0.5 and not document["groups"]["white_balance"]["unbounded"]
 

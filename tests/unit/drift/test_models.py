@@ -44,8 +44,8 @@ def test_every_training_tile_is_scored_by_one_fold_alone() -> None:
 def test_weaknesses_are_confirmed_on_other_groups_than_searched(member: str) -> None:
     table = rows(7)
     found = {role: set(table["group"][at]) for role, at in models.searched_rows(table, member).items()}
-    assert not found["search"] & found["confirm"]
-    assert found["search"] | found["confirm"] == set(table["group"])
+    assert set(found) == {"search", "cut", "confirm"} and all(found.values())
+    assert sum(len(names) for names in found.values()) == len(set.union(*found.values())) == 7
 
 
 def test_a_given_model_needs_two_groups() -> None:
