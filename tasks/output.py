@@ -28,7 +28,8 @@ from tasks.contracts import Record
 from tasks.disk import storage_faults
 from tasks.errors import BatchError, InputError, LineageError, StoreError, fault
 from tasks.lineage.digest import RECIPE, TREE, canonical, pretty, root_of, sha256_bytes, sha256_file, tree_of
-from tasks.lineage.recipe import Plan, check_files, digest_of, plan_of, read, seal
+from tasks.lineage.places import resolve
+from tasks.lineage.recipe import Plan, artefact, check_files, digest_of, plan_of, read, seal
 from tasks.lock import only_maker
 
 
@@ -121,6 +122,22 @@ def refuse_foreign(out: Path) -> None:
         empty = out.is_dir() and not out.is_symlink() and not any(out.iterdir())
         if not empty:
             raise InputError(fault(out, "exists and is not an output of rawmill", "a new path", "choose another --out"))
+
+
+def inputs(job: Job) -> dict[str, Path]:
+    """The outputs that `job` is made from, by role.
+
+    Raises `LineageError` where one is not there, or another took its place since the plan was made.
+    """
+    return {str(entry["role"]): _unchanged(job, entry) for entry in job.plan["inputs"] if entry["kind"] == "output"}
+
+
+def _unchanged(job: Job, entry: Mapping[str, Any]) -> Path:
+    path = resolve(job.out, entry)
+    found = artefact(entry["role"], path, job.out)
+    if found != dict(entry):
+        raise LineageError(fault(path, f"recipe {found['recipe']}", entry["recipe"], "run the stage again"))
+    return path
 
 
 def finished(job: Job) -> Record | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tasks.disk import storage_faults
 from tasks.errors import InputError, fault
 from tasks.learn import augment
 from tasks.learn.params import AugmentParams, TaskParams
@@ -155,17 +156,18 @@ def _window(row: Any) -> tuple[slice, slice]:
     return slice(row.y_px, row.y_px + row.height_px), slice(row.x_px, row.x_px + row.width_px)
 
 
-def _cached(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Floats]]) -> Floats:
+def memory_map(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Floats]]) -> Floats:
     """A read-only memory map at `path`, filled tile by tile under another name first."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(handle)
-        array = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)  # type: ignore[no-untyped-call]
-        for i, row in enumerate(rows()):
-            array[i] = row
-        array.flush()
-        Path(name).replace(path)
+        with storage_faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+            os.close(handle)
+            array = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)  # type: ignore[no-untyped-call]
+            for i, row in enumerate(rows()):
+                array[i] = row
+            array.flush()
+            Path(name).replace(path)
     views: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
     return views
 
@@ -185,7 +187,7 @@ def load(views: Path, raw: Path | None, table: pd.DataFrame, params: TaskParams,
 
     shape = (len(rows), 3, params.input_px, params.input_px)
     truth = truth_of(table, raw, params)
-    every = Picked(_cached(cache, shape, resized), np.arange(len(rows)))
+    every = Picked(memory_map(cache, shape, resized), np.arange(len(rows)))
     whole = None if raw is None else WholeMasks(raw, tuple(rows))
     return Examples(tuple(table["tile_id"]), every, truth, whole)
 

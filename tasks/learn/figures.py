@@ -5,32 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tasks.disk import storage_faults
+from tasks.figures import blank, save
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#00E5FF", "#FF3D00"
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    figure = Figure(figsize=(width_in, height_in), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with storage_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Software": None})
-    return path
 
 
 def confusion_matrix(path: Path, matrix: NDArray[np.int64], classes: Sequence[str], title: str) -> Path:
     """Counts (k, k) as numbers over the row-wise fractions (recall on the diagonal) as shades."""
     side = 1.8 + 0.5 * len(classes)
-    figure = _figure(side + 1.2, side)
+    figure = blank(side + 1.2, side)
     axes = figure.subplots()
     fractions = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
@@ -43,7 +28,7 @@ def confusion_matrix(path: Path, matrix: NDArray[np.int64], classes: Sequence[st
     axes.set_ylabel("true")
     axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, label="fraction of the true class")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def overlays(
@@ -52,7 +37,7 @@ def overlays(
     """Views (n, 3, y, x) in [0, 1] with the outlines of the true and predicted foreground (n, y, x), and names."""
     columns = min(len(views), 3)
     rows = -(-len(views) // columns)
-    figure = _figure(3 * columns, 3.3 * rows)
+    figure = blank(3 * columns, 3.3 * rows)
     grid = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
     for axes in grid:
         axes.set_axis_off()
@@ -62,7 +47,7 @@ def overlays(
         _outline(axes, guess > 0, PREDICTION_COLOUR)
         axes.set_title(name, fontsize=8)
     figure.suptitle("true (cyan) and predicted (red) outlines", fontsize=10)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _outline(axes: Any, mask: NDArray[np.bool_], colour: str) -> None:
@@ -72,7 +57,7 @@ def _outline(axes: Any, mask: NDArray[np.bool_], colour: str) -> None:
 
 def learning_curves(path: Path, history: Sequence[tuple[str, int, str, float]], metric: str) -> Path:
     """Training loss and the validation `metric` of each fold over epochs; rows are (fold, epoch, metric, value)."""
-    figure = _figure(8, 3.2)
+    figure = blank(8, 3.2)
     left, right = figure.subplots(1, 2)
     for axes, name in ((left, "train_loss"), (right, f"validation_{metric}")):
         for fold in sorted({row[0] for row in history}):
@@ -81,4 +66,4 @@ def learning_curves(path: Path, history: Sequence[tuple[str, int, str, float]], 
         axes.set_xlabel("epoch")
         axes.set_ylabel(name.replace("_", " "))
     left.legend(fontsize=7)
-    return _save(figure, path)
+    return save(figure, path)

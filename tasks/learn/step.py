@@ -16,7 +16,7 @@ from torch import nn
 from tasks import output, store
 from tasks.contracts import Record
 from tasks.disk import storage_faults
-from tasks.errors import InputError, LineageError, ParamsError, fault
+from tasks.errors import InputError, ParamsError, fault
 from tasks.learn import data, losses, scores, summarise
 from tasks.learn.checkpoint import write_tensors
 from tasks.learn.determinism import one_thread
@@ -69,19 +69,10 @@ def _lay_out(content: Path, params: LearnParams) -> None:
     (content / "predictions").mkdir()
 
 
-def _unchanged(job: Job, entry: Mapping[str, Any]) -> Path:
-    """The path of an input; `LineageError` where another one took its place since the plan was made."""
-    path = job.out.parent / str(entry["path"])
-    found = artefact(entry["role"], path, job.out)
-    if found != dict(entry):
-        raise LineageError(fault(path, f"recipe {found['recipe']}", entry["recipe"], "run the stage again"))
-    return path
-
-
 def _open(job: Job) -> tuple[LearnParams, pd.DataFrame, data.Examples]:
     """What every item needs: the params, the tiles' table and the tiles at the network's size (a shared cache)."""
     params = parse(LearnParams, job.plan["params"], job.out)
-    paths = {entry["role"]: _unchanged(job, entry) for entry in job.plan["inputs"]}
+    paths = output.inputs(job)
     table = data.read_table(paths["views"], params)
     cache = job.staging / "cache" / "views.npy"
     return params, table, data.load(paths["views"], paths.get("masks"), table, params, cache)

@@ -58,8 +58,9 @@ def up(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_deployed_repro_runs_on_a_worker_and_completes(up: str, project: Path) -> None:
     with get_client(sync_client=True) as client:
         deployments = {d.name: d for d in client.read_deployments()}
-        assert set(deployments) == {"nightly", "variant", "everything"}
+        assert set(deployments) == {"nightly", "variant", "drift", "everything"}
         assert [str(s.schedule.cron) for s in deployments["nightly"].schedules] == ["0 2 * * *"]
+        assert deployments["drift"].parameters == {"targets": ["drift_report"]}
         run = client.create_flow_run_from_deployment(deployments["nightly"].id)
         await_true("the run's end", lambda: client.read_flow_run(run.id).state.is_final())
         state = client.read_flow_run(run.id).state

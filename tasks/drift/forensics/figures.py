@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learn.figures import _figure, _save
+from tasks.figures import blank, save
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8B6914", "#000000")
 MARKS = "osD^vP*X"
@@ -36,7 +36,7 @@ def _reference(axes: Any, base: Cell) -> None:
 
 def over_lambda(path: Path, sweep: Rows, base: Cell, main: str) -> Path:
     """The main metric on unseen tiles against lambda, a line a group with its intervals (fig. 3.8, left)."""
-    figure = _figure(8, 4.2)
+    figure = blank(8, 4.2)
     axes = figure.subplots()
     _reference(axes, base)
     lambdas = sorted({float(row["lambda"]) for row in sweep})
@@ -58,12 +58,12 @@ def over_lambda(path: Path, sweep: Rows, base: Cell, main: str) -> Path:
     axes.set_ylabel(f"{main} on tiles not searched")
     axes.set_ylim(-0.03, 1.03)
     figure.legend(loc="outside right center", fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def over_l2(path: Path, sweep: Rows, base: Cell, main: str) -> Path:
     """The main metric on unseen tiles against how far the views moved (fig. 3.8, right)."""
-    figure = _figure(8, 4.2)
+    figure = blank(8, 4.2)
     axes = figure.subplots()
     _reference(axes, base)
     for at, (name, rows) in enumerate(_grouped(sweep).items()):
@@ -84,13 +84,13 @@ def over_l2(path: Path, sweep: Rows, base: Cell, main: str) -> Path:
     axes.set_ylabel(f"{main} on tiles not searched")
     axes.set_ylim(-0.03, 1.03)
     figure.legend(loc="outside right center", fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def ranges(path: Path, groups: Mapping[str, Mapping[str, Any]], loss_stated: float, main: str) -> Path:
     """How far each group may go, in shares of the largest plausible change, and the small ones' parameters alone."""
     bars = _bars(groups)
-    figure = _figure(8, 0.9 + 0.27 * len(bars))
+    figure = blank(8, 0.9 + 0.27 * len(bars))
     axes = figure.subplots()
     for at, (_, down, up, colour, note) in enumerate(bars):
         axes.barh(at, down + up, left=-down, color=colour, height=0.7)
@@ -105,7 +105,7 @@ def ranges(path: Path, groups: Mapping[str, Mapping[str, Any]], loss_stated: flo
     ticks = (-1, -0.1, -0.01, 0, 0.01, 0.1, 1)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
     axes.set_xlabel(f"change, in units of scale, that costs at most {loss_stated:g} of {main} (x: none found)")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _bars(groups: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, float, str, str]]:
@@ -126,7 +126,7 @@ def _bars(groups: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, flo
 def samples(path: Path, columns: Sequence[tuple[str, NDArray[np.float32]]], names: Sequence[str]) -> Path:
     """Views (n, 3, y, x) in [0, 1] of the tiles `names` in rows, a column each of `columns`."""
     side = min(8 / len(columns), 2.0)
-    figure = _figure(side * len(columns), 0.3 + (side + 0.15) * len(names))
+    figure = blank(side * len(columns), 0.3 + (side + 0.15) * len(names))
     grid = np.asarray(figure.subplots(len(names), len(columns), squeeze=False))
     for at, (title, views) in enumerate(columns):
         grid[0, at].set_title(title, fontsize=8)
@@ -136,4 +136,4 @@ def samples(path: Path, columns: Sequence[tuple[str, NDArray[np.float32]]], name
             axes.set_yticks([])
     for axes, name in zip(grid[:, 0], names, strict=True):
         axes.set_ylabel(name, fontsize=6)
-    return _save(figure, path)
+    return save(figure, path)

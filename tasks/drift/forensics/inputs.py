@@ -3,19 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from tasks import output
 from tasks.drift import models, mosaics
 from tasks.drift.forensics.measure import Bench, Judge, bench, chosen
 from tasks.drift.params import ForensicsParams
-from tasks.errors import LineageError, ParamsError, fault
+from tasks.errors import ParamsError, fault
 from tasks.isp.parametrised import Parametrised, static
 from tasks.learn.data import read_table
 from tasks.learn.networks import device_of
 from tasks.learn.params import TaskParams
-from tasks.lineage.recipe import artefact
 from tasks.output import Job
 from tasks.params import parse
 
@@ -66,7 +65,7 @@ def opened(job: Job) -> Opened:
     values = dict(job.plan["params"])
     row = str(values.pop("row"))
     params = parse(ForensicsParams, values, job.out)
-    paths = {entry["role"]: _unchanged(job, entry) for entry in job.plan["inputs"]}
+    paths = output.inputs(job)
     task = models.read_task(paths["models"])
     table = tiles_of(paths["raw"], task, params)
     tiles = mosaics.load(paths["raw"], table, task)
@@ -79,12 +78,3 @@ def opened(job: Job) -> Opened:
             "unseen": sorted([*found["cut"], *found["confirm"]]),
         }
     return Opened(params, paths["models"], row, task, tiles, rows)
-
-
-def _unchanged(job: Job, entry: Mapping[str, Any]) -> Path:
-    """The path of an input; `LineageError` where another one took its place since the plan was made."""
-    path = job.out.parent / str(entry["path"])
-    found = artefact(entry["role"], path, job.out)
-    if found != dict(entry):
-        raise LineageError(fault(path, f"recipe {found['recipe']}", entry["recipe"], "run the stage again"))
-    return path

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from tasks.learn.figures import _figure, _save
+from tasks.figures import blank, save
 
 COLOURS = {"learned": "#1f5fbf", "frozen": "#c8282d", "direct": "#4a7d3c"}
 NAMES = {"learned": "learned data model", "frozen": "frozen data model", "direct": "direct raw"}
@@ -24,7 +24,7 @@ def curves(path: Path, found: Mapping[str, Any]) -> Path:
     panels = [(f"intensity {name}", rows) for name, rows in _by_intensity(found).items()]
     raw = [s for s in found["settings"] if s["setting"] == "direct"]
     panels += [("direct raw", raw)] if raw else []
-    figure = _figure(3.6 * len(panels), 3.6)
+    figure = blank(3.6 * len(panels), 3.6)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axes, (title, rows) in zip(grid, panels, strict=True):
         for number, setting in enumerate(rows):
@@ -35,7 +35,7 @@ def curves(path: Path, found: Mapping[str, Any]) -> Path:
     grid[0].set_ylabel(f"validation {found['main']}")
     grid[0].set_ylim(0, 1)
     figure.suptitle(_told(found), fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _told(found: Mapping[str, Any]) -> str:
@@ -76,7 +76,7 @@ def processed(path: Path, samples: Mapping[str, Samples], title: str) -> Path:
     Each panel is scaled so that its `BRIGHTEST` quantile is white; the factor stands above it.
     """
     columns = len(next(iter(samples.values()))["views"])
-    figure = _figure(1.9 * columns, 2.1 * len(samples) + 0.3)
+    figure = blank(1.9 * columns, 2.1 * len(samples) + 0.3)
     grid = figure.subplots(len(samples), columns, squeeze=False)
     for row, (setting, own) in zip(grid, samples.items(), strict=True):
         for axes, view in zip(row, own["views"], strict=True):
@@ -86,7 +86,7 @@ def processed(path: Path, samples: Mapping[str, Samples], title: str) -> Path:
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(NAMES[setting], fontsize=8)
     figure.suptitle(title, fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def masks(path: Path, samples: Samples, title: str) -> Path:
@@ -94,7 +94,7 @@ def masks(path: Path, samples: Samples, title: str) -> Path:
     (n, y, x) of the shown tiles (columns)."""
     rows = {"target": "truth", "after the first epoch": "first", "after the last epoch": "last"}
     columns, most = len(samples["truth"]), max(int(samples[part].max()) for part in rows.values())
-    figure = _figure(1.9 * columns, 6.0)
+    figure = blank(1.9 * columns, 6.0)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for row, (name, part) in zip(grid, rows.items(), strict=True):
         for axes, mask in zip(row, samples[part], strict=True):
@@ -102,4 +102,4 @@ def masks(path: Path, samples: Samples, title: str) -> Path:
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, fontsize=8)
     figure.suptitle(f"learned data model, {title}", fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from tasks.drift.optimisation.cases import Case, cases_of
 from tasks.drift.params import OptimisationParams
@@ -74,15 +73,9 @@ def _summary(facts: Facts, case: Case, params: OptimisationParams) -> dict[str, 
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float], confidence: float) -> dict[str, float | None]:
-    """Mean, sd and Student-t interval of `first` - `second` over the folds that both have; not cut to a range."""
+    """The spread of `first` - `second`, two shares, over the folds that both have."""
     differences = [first[fold] - second[fold] for fold in sorted(set(first) & set(second))]
-    n = len(differences)
-    mean = float(np.mean(differences)) if n else None
-    if mean is None or n < 2:
-        return {"mean": mean, "sd": None, "low": None, "high": None, "n": float(n)}
-    sd = float(np.std(differences, ddof=1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / float(np.sqrt(n))
-    return {"mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "n": float(n)}
+    return spread(differences, confidence, 1.0, -1.0)
 
 
 def told_apart(value: Mapping[str, float | None]) -> bool:

@@ -29,7 +29,6 @@ from tasks.drift.optimisation.cases import Case, cases_of, seen_params, tables_o
 from tasks.drift.optimisation.joint import theta_of
 from tasks.drift.optimisation.training import SHOWN, Trained, predicted, train
 from tasks.drift.params import OptimisationParams
-from tasks.errors import LineageError, fault
 from tasks.learn import data, scores
 from tasks.learn.checkpoint import write_tensors
 from tasks.learn.determinism import one_thread
@@ -70,12 +69,7 @@ def _lay_out(content: Path, params: OptimisationParams) -> None:
 
 def _open(job: Job) -> tuple[OptimisationParams, Path]:
     """The params and the raw store; `LineageError` where another one took its place since the plan was made."""
-    entry = job.plan["inputs"][0]
-    path = job.out.parent / str(entry["path"])
-    found = artefact(entry["role"], path, job.out)
-    if found != dict(entry):
-        raise LineageError(fault(path, f"recipe {found['recipe']}", entry["recipe"], "run the stage again"))
-    return parse(OptimisationParams, job.plan["params"], job.out), path
+    return parse(OptimisationParams, job.plan["params"], job.out), output.inputs(job)["raw"]
 
 
 def process(job: Job, item: str) -> None:

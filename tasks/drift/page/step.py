@@ -11,9 +11,8 @@ from tasks.drift.page.page import PAGE, STYLE, render
 from tasks.drift.page.params import DriftReportParams
 from tasks.drift.page.parts import DOCUMENTS, Part, figures_of, read_document
 from tasks.drift.page.verdict import findings
-from tasks.errors import InputError, LineageError, fault
+from tasks.errors import InputError, fault
 from tasks.lineage.digest import pretty, sha256_file
-from tasks.lineage.places import resolve
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job
 from tasks.params import parse
@@ -40,7 +39,7 @@ def prepare(parts: Mapping[str, Path], out: Path, params: DriftReportParams, rep
 
 def process(job: Job, item: str) -> None:
     """Copy the figures of one part and check that its document can be read."""
-    folder = _places(job)[item]
+    folder = output.inputs(job)[item]
     read_document(folder, item)
     copies = {figure.stem: job.content / PICTURES / f"{item}-{figure.name}" for figure in figures_of(folder)}
     with storage_faults(job.out):
@@ -49,20 +48,9 @@ def process(job: Job, item: str) -> None:
     output.mark_done(job, item, list(copies.values()), {"figures": {stem: c.name for stem, c in copies.items()}})
 
 
-def _places(job: Job) -> dict[str, Path]:
-    """The parts' folders by role. Raises `LineageError` where another output took a place since the plan was made."""
-    found = {}
-    for entry in job.plan["inputs"]:
-        path = resolve(job.out, entry)
-        if artefact(entry["role"], path, job.out) != dict(entry):
-            raise LineageError(fault(path, "made anew meanwhile", entry["recipe"], "run it again"))
-        found[str(entry["role"])] = path
-    return found
-
-
 def finish(job: Job) -> Record:
     """Write the page and the findings as JSON, and publish."""
-    facts, places = output.facts(job, job.items), _places(job)
+    facts, places = output.facts(job, job.items), output.inputs(job)
     parts = {role: Part(role, read_document(places[role], role), facts[role]["figures"]) for role in job.items}
     params = parse(DriftReportParams, job.plan["params"], job.out)
     verdict = findings({role: part.document for role, part in parts.items()})

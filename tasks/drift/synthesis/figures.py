@@ -6,32 +6,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from tasks.disk import storage_faults
+from tasks.figures import blank, save
 
 FACE, BORDER = "Blues", "autumn_r"
 CELL_IN = 0.66
 PALETTE = ("#0072B2", "#D55E00")
 Document = Mapping[str, Any]
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    figure = Figure(figsize=(width_in, height_in), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with storage_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Software": None})
-    return path
 
 
 def caption(found: Document) -> str:
@@ -52,7 +37,7 @@ def matrices(path: Path, found: Document, severity: int) -> Path:
     if several:
         panels.append(("corruptions", found["corruptions"], found["corrupted"][str(severity)]))
     widths = [len(names) for _, names, _ in panels]
-    figure = _figure(CELL_IN * (sum(widths) + 1.6 * len(panels)) + 1.6, CELL_IN * len(rows) + 2.0)
+    figure = blank(CELL_IN * (sum(widths) + 1.6 * len(panels)) + 1.6, CELL_IN * len(rows) + 2.0)
     grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
     scales = _scales([cells for _, _, cells in panels])
     for axes, (kind, names, cells) in zip(grid, panels, strict=True):
@@ -64,7 +49,7 @@ def matrices(path: Path, found: Document, severity: int) -> Path:
     grid[0].set_ylabel("training data model" if found["stars"] else "")
     key = "\n1–3: ranks of the rows; star: best of its column, filled where told apart" if found["stars"] else ""
     figure.suptitle(caption(found) + key, fontsize=11)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _scales(panels: Sequence[Sequence[Sequence[Document]]]) -> tuple[ScalarMappable, ScalarMappable]:
@@ -121,7 +106,7 @@ def _marks(axes: Any, found: Document, kind: str, severity: int) -> None:
 
 def drops(path: Path, found: Document) -> Path:
     """The mean drop with its interval: under other data models, and under corruptions by severity."""
-    figure = _figure(7, 3.6)
+    figure = blank(7, 3.6)
     axes = figure.subplots()
     entries = [("other data\nmodels", found["drops"]["data_models"]["drop"], PALETTE[0])]
     entries += [(f"severity {s}", c["drop"], PALETTE[1]) for s, c in found["drops"]["corruptions"].items()]
@@ -134,12 +119,12 @@ def drops(path: Path, found: Document) -> Path:
     axes.set_xlim(-0.5, len(entries) - 0.5)
     axes.set_ylabel(f"drop of {found['main']}")
     axes.set_title(f"blue: data models, orange: common corruptions\n{caption(found)}", fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def pair(path: Path, before: NDArray[np.float32], after: NDArray[np.float32], worst: Document, found: Document) -> Path:
     """A tile (3, y, x) under the training condition (A), under the test condition (B), and A - B by channel."""
-    figure = _figure(12.5, 3.4)
+    figure = blank(12.5, 3.4)
     grid = figure.subplots(1, 5)
     test = worst["test"] + (f", severity {worst['severity']}" if "severity" in worst else "")
     views = ((f"A: {worst['train']}", before), (f"B: {test}", after))
@@ -156,4 +141,4 @@ def pair(path: Path, before: NDArray[np.float32], after: NDArray[np.float32], wo
     ends = "" if worst["low"] is None else f" ({worst['low']:.2f} to {worst['high']:.2f})"
     title = f"{worst['tile']}: largest mean drop, {worst['drop']:.2f}{ends} {found['main']}"
     figure.suptitle(f"{title}; {caption(found).split('; ', 1)[1]}", fontsize=10)
-    return _save(figure, path)
+    return save(figure, path)

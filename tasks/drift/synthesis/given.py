@@ -40,7 +40,7 @@ def prepare(model: Path, raw: Path, views: Mapping[str, Path], out: Path, params
 
 
 def _open(job: Job) -> tuple[ScoringParams, Path, Inputs]:
-    params, paths = parse(ScoringParams, job.plan["params"], job.out), inputs.unchanged(job)
+    params, paths = parse(ScoringParams, job.plan["params"], job.out), output.inputs(job)
     opened = inputs.open_inputs(paths, read_task(paths[MODEL]), None, job.staging / "cache")
     return params, paths[MODEL], opened
 

@@ -1,8 +1,6 @@
 """What drift synthesis reads: one raw store and its views under several data models, tile for tile the same."""
 
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from tasks import store
-from tasks.disk import storage_faults
-from tasks.errors import InputError, LineageError, ParamsError, fault
+from tasks.errors import InputError, ParamsError, fault
 from tasks.learn.data import (
     Classes,
     Floats,
     WholeMasks,
     folds_of,
+    memory_map,
     read_table,
     read_view,
     resize_views,
@@ -28,7 +26,6 @@ from tasks.learn.data import (
 )
 from tasks.learn.params import TaskParams
 from tasks.lineage.recipe import artefact
-from tasks.output import Job
 
 VIEWS = "views:"
 SAME = ["tile_id", "label", "mask", "group", "split", "fold", "height_px"]
@@ -72,7 +69,7 @@ class Inputs:
 
     def _kept(self, data_model: str, side_px: int) -> Floats:
         place = self.cache / f"{data_model}-{side_px}.npy"
-        return _map(place, (len(self.table), 3, side_px, side_px), self._read(data_model, side_px))
+        return memory_map(place, (len(self.table), 3, side_px, side_px), lambda: self._read(data_model, side_px))
 
     def _read(self, data_model: str, side_px: int) -> Iterator[Floats]:
         where, table = self.stores[data_model], self.tables[data_model]
@@ -80,22 +77,6 @@ class Inputs:
         for row, side in zip(table.itertuples(index=False), table["height_px"].to_list(), strict=True):
             seen = window_of(side, self.params.window_px)
             yield resize_views(read_view(where, row, scale)[None, :, seen, seen], side_px)[0]
-
-
-def _map(path: Path, shape: tuple[int, ...], rows: Iterator[Floats]) -> Floats:
-    """A read-only memory map at `path`, which is made of `rows` under another name where it is not there."""
-    if not path.exists():
-        with storage_faults(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            os.close(handle)
-            array = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)  # type: ignore[no-untyped-call]
-            for i, row in enumerate(rows):
-                array[i] = row
-            array.flush()
-            Path(name).replace(path)
-    views: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
-    return views
 
 
 def entries(raw: Path, views: Mapping[str, Path], wanted: Sequence[str], out: Path) -> list[dict[str, Any]]:
@@ -117,18 +98,6 @@ def _check_name(path: Path, name: str) -> None:
     found = store.read_attributes(path)["variant"]
     if found != name:
         raise ParamsError(fault(path, f"variant {found}", name, "name the store of that variant"))
-
-
-def unchanged(job: Job) -> dict[str, Path]:
-    """The inputs' paths by role; `LineageError` where another took one's place since the plan was made."""
-    paths = {}
-    for entry in job.plan["inputs"]:
-        path = job.out.parent / str(entry["path"])
-        found = artefact(entry["role"], path, job.out)
-        if found != dict(entry):
-            raise LineageError(fault(path, f"recipe {found['recipe']}", entry["recipe"], "run the stage again"))
-        paths[str(entry["role"])] = path
-    return paths
 
 
 def open_inputs(paths: Mapping[str, Path], params: TaskParams, intensity: float | None, cache: Path) -> Inputs:

@@ -58,7 +58,7 @@ def _lay_out(content: Path, params: SynthesisParams) -> None:
 
 def _open(job: Job) -> tuple[SynthesisParams, Inputs]:
     params = parse(SynthesisParams, job.plan["params"], job.out)
-    opened = inputs.open_inputs(inputs.unchanged(job), params, params.intensity, job.staging / "cache")
+    opened = inputs.open_inputs(output.inputs(job), params, params.intensity, job.staging / "cache")
     return params, opened
 
 

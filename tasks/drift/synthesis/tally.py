@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from tasks import rng
 from tasks.drift.synthesis.score import Condition
-from tasks.learn.metrics import Value
+from tasks.learn.metrics import Value, spread
 from tasks.learn.params import TaskParams, foreground
 
 Numbers = NDArray[np.float64]
@@ -115,14 +114,8 @@ def _sums(
 
 
 def difference(values: Sequence[float], confidence: float) -> Cell:
-    """Mean, sample standard deviation and Student-t interval of paired differences, cut to [-1, 1]; as
-    `tasks.learn.metrics.spread`, whose range is [0, 1]."""
-    n, mean = len(values), float(np.mean(values))
-    if n < 2:
-        return {"mean": mean, "sd": None, "low": None, "high": None, "n": float(n)}
-    sd = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / float(np.sqrt(n))
-    return {"mean": mean, "sd": sd, "low": max(mean - half, -1.0), "high": min(mean + half, 1.0), "n": float(n)}
+    """The spread of paired differences of two shares, which lie in [-1, 1]."""
+    return spread(values, confidence, 1.0, -1.0)
 
 
 def percentile(value: float, draws: Numbers, groups: int, confidence: float) -> Cell:
