@@ -129,7 +129,7 @@ def inputs(job: Job) -> dict[str, Path]:
 
     Raises `LineageError` where one is not there, or another took its place since the plan was made.
     """
-    return {str(entry["role"]): _unchanged(job, entry) for entry in job.plan["inputs"] if entry["kind"] == "output"}
+    return {str(entry["role"]): _unchanged(job, entry) for entry in job.plan["inputs"] if entry["kind"] == "artefact"}
 
 
 def _unchanged(job: Job, entry: Mapping[str, Any]) -> Path:
