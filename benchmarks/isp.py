@@ -1,13 +1,15 @@
 """Speed of the twelve variants, of their peers and of the memory limit: same frame, same cores, one run.
 
-    OMP_NUM_THREADS=2 python benchmarks/isp.py --height-px 3648 --width-px 5472 --crops 940
+    python -m benchmarks.isp
 
-* `reference`: the chain of the libraries that the thesis names (colour-demosaicing, scikit-image, SciPy), float64;
+* `reference`: the chain of the libraries that the thesis names (colour-demosaicing, scikit-image, SciPy), float64, on
+  one thread as they are written;
 * `rawpy`: LibRaw's whole development of the same frame as DNG, with linear and with AHD interpolation;
 * `opencv bi,s,me`: that chain as OpenCV does it fastest (its own borders, 16-bit demosaicing);
 * `rawmill`: uint16 mosaic to uint16 view through the engine, params.yaml's chains, `--threads` of them;
 * `rawmill at once`: all variants in one call, Mpix/s of frame times variants; its peak memory, in a process alone;
-* `copy limit`: the least that any method moves, 2 bytes in and 6 out a pixel, by a NumPy copy into warm memory;
+* `torch`: one variant by the differentiable backend, the whole frame at once; on a GPU too where there is one;
+* `copy limit`: the least that any method moves, 2 bytes in and 6 out a pixel, by a copy into warm memory, `--threads`;
 * `crops`: as many 256x256 crops in all variants through the step `develop`, stores written, read back and published.
 
 All times are of the clock: on a machine that does other work they are too long. Where a total has a line of processor
@@ -35,6 +37,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import rawpy  # noqa: E402
+import torch  # noqa: E402
 import yaml  # noqa: E402
 from colour_demosaicing import (  # noqa: E402
     demosaicing_CFA_Bayer_bilinear,
@@ -51,6 +54,7 @@ from tasks.contracts import Calibration  # noqa: E402
 from tasks.isp import step  # noqa: E402
 from tasks.isp.engine import Mosaic, develop, develop_windows, frame_of  # noqa: E402
 from tasks.isp.params import Common, load_variant  # noqa: E402
+from tasks.isp.tensors import view_tensor  # noqa: E402
 from tasks.lineage.recipe import Plan  # noqa: E402
 from tasks.params import load, section  # noqa: E402
 
@@ -106,10 +110,20 @@ def libraw(path: Path, algorithm: Any) -> NDArray[np.uint8]:
         return np.asarray(raw.postprocess(demosaic_algorithm=algorithm, output_bps=16, use_camera_wb=True))
 
 
-def copy(mosaic: Mosaic, view: NDArray[np.uint16]) -> None:
-    """Read each sample once, write three."""
-    for plane in view:
-        np.copyto(plane, mosaic)
+def copy(mosaic: Mosaic, view: NDArray[np.uint16], threads: int) -> None:
+    """Read each sample once, write three; a band of rows a thread."""
+    bands = [slice(k * len(mosaic) // threads, (k + 1) * len(mosaic) // threads) for k in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda rows: np.copyto(view[:, rows], mosaic[rows]), bands))
+
+
+def on_device(mosaic: Mosaic, variant: str, device: str) -> None:
+    """The variant by torch, the whole frame at once, in float32."""
+    pixels = torch.from_numpy(mosaic / np.float32(65535)).to(device)
+    with torch.no_grad():
+        view_tensor(load_variant(PARAMS, variant), pixels, DRONE)
+    if device != "cpu":
+        torch.cuda.synchronize()
 
 
 def opencv(mosaic: Mosaic) -> NDArray[np.float32]:
@@ -228,10 +242,12 @@ def rows(mosaic: Mosaic, dng: Path, arguments: argparse.Namespace) -> Iterator[t
     common = load(PARAMS, "develop.common", Common)
     view = np.zeros((3, *mosaic.shape), np.uint16)
     variants, repeats, threads = arguments.variants.split("/"), arguments.repeats, arguments.threads
-    yield "copy limit", best_s(lambda: copy(mosaic, view), repeats)
+    yield "copy limit", best_s(lambda: copy(mosaic, view, threads), repeats)
     for name in ("LINEAR", "AHD"):
         algorithm = rawpy.DemosaicAlgorithm[name]
         yield f"rawpy {name}", best_s(lambda a=algorithm: libraw(dng, a), repeats)
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        yield f"torch {device} ma,s,me", best_s(lambda d=device: on_device(mosaic, "ma,s,me", d), 2)
     yield "opencv bi,s,me", best_s(lambda: opencv(mosaic), repeats)
     for variant in variants:
         if not arguments.ours_only:
@@ -243,10 +259,10 @@ def rows(mosaic: Mosaic, dng: Path, arguments: argparse.Namespace) -> Iterator[t
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--height-px", type=int, default=1824)
-    parser.add_argument("--width-px", type=int, default=2736)
+    parser.add_argument("--height-px", type=int, default=3648)
+    parser.add_argument("--width-px", type=int, default=5472)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--crops", type=int, default=0, help="so many crops through the step; 0: leave it out")
+    parser.add_argument("--crops", type=int, default=940, help="so many crops through the step; 0: leave it out")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each but the reference; the fastest counts")
     parser.add_argument("--variants", default="/".join(section(PARAMS, "develop.variants")), help="separated by /")
     parser.add_argument("--ours-only", action="store_true", help="leave the slow reference out")

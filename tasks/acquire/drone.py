@@ -18,12 +18,17 @@ def setup(content: Path, params: DroneParams) -> None:
 
 
 def make(content: Path, params: DroneParams, item: str) -> tuple[list[Path], list[Row]]:
-    """The DNG and the mask of frame `item`, and its manifest row."""
+    """The DNGs of frame `item`, one an intensity, and its mask; and their manifest rows. A frame with one intensity is
+    called as the item, others end in `-i<1000 x intensity>`."""
     scene, mask = landscape.frame(params, item)
     image = optics.blur(scene, optics.sigma_from_diameter(params.psf_diameter_um, params.pixel_um))
-    mosaic = sensor.capture(image, params.camera, 1.0, params.seed, item)
-    noise = params.camera.sensor.read_noise_e
-    dng = files.write_dng(content / f"{item}.dng", mosaic, sensor.calibration(params.camera), noise)
     png = files.write_mask(content / f"{item}-cars.png", mask)
-    row: Row = {"file": dng.name, "id": item, "group": item, "label": "", "mask": png.name, "intensity": 1.0}
-    return [dng, png], [row]
+    written, rows = [png], list[Row]()
+    for intensity in params.intensities:
+        shot = item if len(params.intensities) == 1 else f"{item}-i{round(1000 * intensity):04d}"
+        mosaic = sensor.capture(image, params.camera, intensity, params.seed, shot)
+        noise = params.camera.sensor.read_noise_e
+        written.append(files.write_dng(content / f"{shot}.dng", mosaic, sensor.calibration(params.camera), noise))
+        row: Row = {"file": f"{shot}.dng", "id": shot, "group": item, "label": "", "mask": png.name}
+        rows.append({**row, "intensity": intensity})
+    return written, rows

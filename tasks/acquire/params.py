@@ -73,6 +73,8 @@ class DroneParams(Params):
 
     seed: int
     frames: Count
+    intensities: Annotated[tuple[Fraction, ...], Field(min_length=1)]
+    """Exposures relative to full; each is an exposure of its own."""
     height_px: Annotated[int, Field(ge=256, multiple_of=2)]
     width_px: Annotated[int, Field(ge=256, multiple_of=2)]
     ground_m: Positive

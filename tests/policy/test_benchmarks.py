@@ -1,4 +1,4 @@
-"""The benchmark of the ingest runs and prints what it promises; its figures are for people, never for a test."""
+"""The benchmarks run and print what they promise; their figures are for people, never for a test."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,3 +36,28 @@ def test_the_benchmark_of_the_ingest_runs(tmp_path: Path) -> None:
     assert all(one["mpix_per_s"] > 0 and one["peak_mb"] > 0 for names in found.values() for one in names.values())
     assert sum(line.startswith("  rawmill is ") for line in done.stdout.splitlines()) == 2
     assert list(tmp_path.iterdir()) == [tmp_path / "f.json"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_isp_prints_ours_the_peers_and_the_limit() -> None:
+    small = [
+        "--height-px",
+        "128",
+        "--width-px",
+        "192",
+        "--crops",
+        "4",
+        "--repeats",
+        "1",
+        "--variants",
+        "bi,s,me/ma,s,me",
+    ]
+    command = [sys.executable, "-m", "benchmarks.isp", *small, "--yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = yaml.safe_load(done.stdout)
+    variants = {f"{who} {v}" for who in ("reference", "rawmill") for v in ("bi,s,me", "ma,s,me")}
+    peers = {"rawpy LINEAR", "rawpy AHD", "opencv bi,s,me", "torch cpu ma,s,me", "copy limit", "rawmill at once"}
+    assert variants | peers <= set(found["mpix_per_s"])
+    assert {"times as fast", "peak memory at once, MB", "4 crops in all, s"} <= set(found["totals"])
+    assert all(value > 0 for value in found["mpix_per_s"].values())

@@ -49,7 +49,7 @@ def test_microscopy(tmp_path: Path, microscopy: MicroscopyParams) -> None:
 
 
 def test_lower_intensities_show_the_same_cell(tmp_path: Path, microscopy: MicroscopyParams) -> None:
-    one = microscopy.model_copy(update={"smears": 1})
+    one = microscopy.model_copy(update={"smears": 1, "intensities": (1.0, 0.25)})
     made(tmp_path / "a", one, "microscopy")
     names = (f"smear1-LYA-0-i{k}.tif" for k in ("1000", "0250"))
     full, quarter = (tifffile.imread(tmp_path / "a" / "smear1" / name).astype(float) for name in names)
@@ -69,6 +69,19 @@ def test_drone(tmp_path: Path, drone: DroneParams) -> None:
     inputs = read(record.path)["inputs"]
     assert [entry["path"] for entry in inputs] == [f"skimage/data/{n}.png" for n in ("gravel", "grass", "brick")]
     assert made(tmp_path / "b", drone, "drone", backwards=True).root == record.root
+
+
+def test_a_frame_at_several_intensities_shares_its_mask(tmp_path: Path, drone: DroneParams) -> None:
+    params = drone.model_copy(update={"frames": 1, "intensities": (1.0, 0.001)})
+    place = made(tmp_path / "a", params, "drone").path
+    rows = {row["id"]: row for row in manifest(place)}
+    assert {row["group"] for row in rows.values()} == {"frame1"}
+    assert {row["mask"] for row in rows.values()} == {"frame1-cars.png"}
+    full, dim = (
+        tifffile.imread(place / rows[name]["file"]).mean() - np.mean(params.camera.black_level_dn)
+        for name in ("frame1-i1000", "frame1-i0001")
+    )
+    assert 0 < dim < full / 100
 
 
 def test_slides(tmp_path: Path, slides: SlidesParams) -> None:
