@@ -4,19 +4,15 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from flows._options import AsJson, Data, ParamsFile, params_file, show
-from tasks.errors import BatchError, ParamsError, fault
-
-if TYPE_CHECKING:
-    from tasks.drift.own import OwnParams
-    from tasks.drift.params import ScoringParams
-    from tasks.learn.params import TaskParams
+from flows._drift_again import Call, Options
+from flows._drift_parts import Run, carry_out_parts
+from flows._options import HERE, AsJson, Data, ParamsFile, params_file, show
+from tasks.errors import BatchError, InputError, ParamsError, fault
 
 EXAMPLES = "  ·  ".join(
     [
@@ -52,7 +48,9 @@ Classes = Annotated[
 Task = Annotated[
     str | None, typer.Option(help="classification or segmentation; else the latter where tiles have masks.")
 ]
-Side = Annotated[int | None, typer.Option(min=1, help="Side of the views that the network sees; else of the params.")]
+Side = Annotated[
+    int | None, typer.Option(min=1, help="Side to which views are resized; else of the params, null there for as is.")
+]
 Window = Annotated[int | None, typer.Option(min=1, help="Side of the window of a tile that is seen, then resized.")]
 Home = Annotated[
     str | None, typer.Option(help="The data model nearest to what it was trained on; else the first of the params.")
@@ -63,45 +61,6 @@ Train = Annotated[
 Environment = Annotated[
     str, typer.Option(help="A data model's name, or a YAML or JSON file with a chain of operators.")
 ]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says about the model."""
-
-    arch: str
-    arguments: tuple[str, ...]
-    classes: str | None
-    task: str | None
-    input_px: int | None
-    window_px: int | None
-    trained_on: str | None
-
-    @property
-    def text(self) -> str:
-        """As it is written on the command line."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        each = [("arguments", argument) for argument in given.pop("arguments")]
-        pairs = [*((name, value) for name, value in given.items() if value is not None), *each]
-        return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in pairs)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One call of `rawmill drift`: where things go and what they are made by."""
-
-    file: Path
-    out: Path
-    raw: Path
-    own: "OwnParams"
-    task: "TaskParams"
-    scoring: "ScoringParams"
-    """Of the model that was given."""
-    repair: str
-
-    @property
-    def views(self) -> dict[str, Path]:
-        return {name: self.out / "variants" / f"{name}.zarr" for name in self.own.scoring.data_models}
 
 
 def drift(
@@ -127,41 +86,52 @@ def drift(
 
     The section drift_files of the params says the rest: copy params.yaml, change it, and name it with --params.
     """
+    from tasks.drift.own import camera_fault, try_network
     from tasks.report.step import INDEX, refuse_foreign_page
 
     began = time.monotonic()
     refuse_foreign_page(out / INDEX)
     sys.path.append(str(Path.cwd()))  # where `python -m` would look for the user's network
     file = params_file(params)
-    raw, bad = raw_store(data, out, file)
+    architecture = network(arch, arguments or ())
+    try_network(architecture)
     options = Options(arch, tuple(arguments or ()), classes, task, input_px, window_px, trained_on)
-    repair = f"rawmill drift --model {model.name} --data {data.name} --out {out.name} {options.text}"
-    run = plan(file, out, raw, options, train, repair)
-    parts = carry_out_parts(run, model, train)
-    report(run, parts, as_json, began)
-    if bad is not None:
-        raise bad
+    call = Call(model, data, out, None if is_shipped(file) else file, options)
+    raw, bad = raw_store(call, file)
+    run = plan(call, file, raw, train, architecture)
+    camera = camera_fault(run.raw, run.task, run.own.intensities(train))
+    parts = carry_out_parts(run, train, camera is None)
+    report(run, parts, train, as_json, began)
+    complain(bad, camera, train)
 
 
-def raw_store(data: Path, out: Path, file: Path) -> tuple[Path, BatchError | None]:
-    """The raw store that `data` is, or that its files become; and which of them were bad."""
+def is_shipped(params: Path) -> bool:
+    """Whether these are the params that are taken where none are named, wherever one is."""
+    return params.is_absolute() and params.parent in (HERE, HERE.parent)
+
+
+def raw_store(call: Call, file: Path) -> tuple[Path, BatchError | None]:
+    """The raw store that `data` is, or that its files become; and which of them were bad. Raises `InputError`."""
     from flows._local import carry_out
-    from tasks.drift.own import IngestedParams, is_store
+    from tasks.drift.own import IngestedParams, check_raw, is_store
     from tasks.ingest import step
     from tasks.ingest.params import IngestParams
     from tasks.params import load, parse
 
+    data = call.data
     if is_store(data):
+        check_raw(data)
         return data, None
+    if not data.is_dir():
+        wrong = "a single file, which is one group where two are needed" if data.is_file() else "not there"
+        raise InputError(fault(data, wrong, "a raw store or a folder of files", "name the folder that holds the files"))
     section = load(file, "ingest.files", IngestParams).model_dump()
     split = load(file, "drift_files.ingested", IngestedParams).model_dump()
     params = parse(IngestParams, {**section, **split}, file)
-    raw, repair = out / "raw.zarr", f"rawmill ingest {data.name} --out raw.zarr"
+    raw = call.out / "raw.zarr"
     try:
-        if data.is_dir():
-            carry_out(step, lambda: step.prepare(data, raw, params, data.name, repair))
-        else:
-            carry_out(step, lambda: step.prepare_files([data], raw, params, None, {}))
+        name, repair = data.resolve().name, call.ingest(raw)
+        carry_out(step, lambda: step.prepare(data, raw, params, name, repair))
     except BatchError as error:
         if not error.done:
             raise
@@ -182,89 +152,54 @@ def network(arch: str, arguments: Sequence[str]) -> dict[str, Any]:
     return architecture_of(arch, pairs)
 
 
-def plan(file: Path, out: Path, raw: Path, options: Options, train: bool, repair: str) -> Run:
+def plan(call: Call, file: Path, raw: Path, train: bool, architecture: Mapping[str, Any]) -> Run:
     """What is to be done, from the params, the options and the store. Raises `ParamsError` and `InputError`."""
     from tasks.drift import own
     from tasks.params import load
 
+    options = call.options
     kind = own.task_of(raw, options.task)
     section = load(file, f"drift_files.{kind}", own.OwnParams)
-    own.check_groups(raw, section.intensity, train)
+    own.check_groups(raw, kind, section.intensity, train)
+    tile_px = own.tile_px_of(raw, kind, section.intensity)
     named = options.classes and tuple(name.strip() for name in options.classes.split(","))
     fixed = {"task": kind, "classes": named or own.classes_of(raw, kind)}
     sides = {"input_px": options.input_px, "window_px": options.window_px}
     given = {name: side for name, side in sides.items() if side is not None}
-    model = section.task_model({**fixed, **given, "architecture": network(options.arch, options.arguments)})
-    return Run(file, out, raw, section, model, section.scoring_from(options.trained_on), repair)
+    model = section.task_model({**fixed, **given, "architecture": architecture}, tile_px)
+    return Run(call, file, raw, section, model, tile_px, section.scoring_from(options.trained_on))
 
 
-def carry_out_parts(run: Run, model: Path, train: bool) -> dict[str, Path]:
-    """Make all that the page is drawn from; returns the outputs by their role on it."""
-    from flows._local import carry_out
-    from tasks.drift import adopt
-    from tasks.drift.forensics import step as forensics
-    from tasks.drift.models import GIVEN
-    from tasks.drift.synthesis import given
-
-    out, own, raw = run.out, run.own, run.raw
-    adopted = out / "model"
-    carry_out(adopt, lambda: adopt.prepare(model, adopted, run.task, run.repair))
-    develop(run)
-    parts = {"given": out / "given", "forensics": out / "forensics"}
-    carry_out(given, lambda: given.prepare(adopted, raw, run.views, parts["given"], run.scoring, run.repair))
-    carry_out(
-        forensics,
-        lambda: forensics.prepare(adopted, GIVEN, raw, parts["forensics"], own.forensics, run.repair),
-    )
-    return {**parts, **(trained(run) if train else {})}
-
-
-def develop(run: Run) -> None:
-    """The data by every data model."""
-    from flows._local import carry_out
-    from tasks.isp import step
-    from tasks.isp.params import Common, load_variant
-    from tasks.params import load, parse
-
-    values = load(run.file, "develop.common", Common).model_dump() | {"intensities": (run.own.intensity,)}
-    common = parse(Common, values, "develop.common")
-    for name, place in run.views.items():
-        chain, repair = (
-            load_variant(run.file, name),
-            f"rawmill develop {run.raw.name} --variant {name} --out {place.name}",
-        )
-        carry_out(step, lambda: step.prepare(run.raw, place, name, chain, common, repair))  # noqa: B023
-
-
-def trained(run: Run) -> dict[str, Path]:
-    """The network trained afresh on each data model, and together with the parametrised one."""
-    from flows._local import carry_out
-    from tasks.drift.optimisation import step as optimisation
-    from tasks.drift.synthesis import step as synthesis
-
-    parts = {name: run.out / name for name in ("synthesis", "optimisation")}
-    first, second = run.own.synthesis(run.task), run.own.learned(run.task)
-    carry_out(synthesis, lambda: synthesis.prepare(run.raw, run.views, parts["synthesis"], first, run.repair))
-    carry_out(optimisation, lambda: optimisation.prepare(run.raw, parts["optimisation"], second, run.repair))
-    return parts
-
-
-def report(run: Run, parts: Mapping[str, Path], as_json: bool, began: float) -> None:
+def report(run: Run, parts: Mapping[str, Path], train: bool, as_json: bool, began: float) -> None:
     """Draw the page, put a copy where people look for it, and show what was found."""
     from flows._local import carry_out
+    from tasks.drift.own import headed, remarks
     from tasks.drift.page import step
     from tasks.report.step import copy
 
     page = run.out / "page"
-    carry_out(step, lambda: step.prepare(parts, page, run.own.report, run.repair))
+    told = remarks(run.task, run.tile_px, parts)
+    params, repair = headed(run.own.report, told), run.repair(page, *([] if train else ["--no-train"]), from_home=True)
+    carry_out(step, lambda: step.prepare(parts, page, params, repair))
     copy(page / step.INDEX, run.out / step.INDEX)
     found = json.loads((page / step.SUMMARY).read_bytes())["findings"]
     facts = {"page": str(run.out / step.INDEX), "seconds": round(time.monotonic() - began, 2)}
     if as_json:
-        show({**facts, "parts": {role: str(path) for role, path in parts.items()}, "findings": found}, as_json)
+        made = {role: str(path) for role, path in parts.items()}
+        show({**facts, "parts": made, "remarks": list(told), "findings": found}, as_json)
         return
     show(facts, as_json)
-    print("\n".join(f"{MARKS[one['tone']]} {one['title']}: {one['text']}" for one in found))
+    lines = [f"{MARKS['plain']} {remark}" for remark in told]
+    print("\n".join([*lines, *(f"{MARKS[one['tone']]} {one['title']}: {one['text']}" for one in found)]))
+
+
+def complain(bad: BatchError | None, camera: InputError | None, train: bool) -> None:
+    """Raise what was wrong with the data, now that the rest is done."""
+    if camera is None and bad is None:
+        return
+    left_out = "forensics and optimisation are" if train else "forensics is"
+    lines = [] if camera is None else [f"{left_out} left out: {camera}"]
+    raise BatchError([*bad.faults, *lines], bad.done) if bad is not None else InputError(lines[0])
 
 
 def recommend(

@@ -17,6 +17,8 @@ from tasks.output import Job, Step, abandon, alone, complain, finished, todo, wa
 def workers() -> int:
     """Pieces of work side by side: RAWMILL_WORKERS, else the cores that this process may use.
 
+    Those that compute on a GPU take turns there all the same: see `tasks.learn.determinism.on_device`.
+
     Raises `ParamsError` unless it is a whole number from 1 on.
     """
     asked = os.environ.get("RAWMILL_WORKERS") or str(len(os.sched_getaffinity(0)))

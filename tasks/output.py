@@ -125,10 +125,7 @@ def refuse_foreign(out: Path) -> None:
 
 
 def inputs(job: Job) -> dict[str, Path]:
-    """The outputs that `job` is made from, by role.
-
-    Raises `LineageError` where one is not there, or another took its place since the plan was made.
-    """
+    """The outputs that `job` is made from, by role. Raises `LineageError` where one is gone or made anew since."""
     return {str(entry["role"]): _unchanged(job, entry) for entry in job.plan["inputs"] if entry["kind"] == "artefact"}
 
 

@@ -56,6 +56,7 @@ def synthesis(drop: float = 0.02, half: float = 0.01, noise: float = 0.4) -> dic
         "folds": [0, 1, 2],
         "groups": 6,
         "tiles": 108,
+        "chance": 0.25,
         "rows": list(MODELS),
         "data_models": list(MODELS),
         "corruptions": list(CORRUPTIONS),
@@ -157,11 +158,13 @@ def forensics() -> dict[str, Any]:
         "main": "accuracy",
         "confidence": 0.95,
         "data_model": "bi,s,ga",
+        "row": "bi,s,ga",
         "seed": 44,
         "loss_stated": 0.05,
         "members": ["fold0", "fold1", "fold2"],
         "base": {"search": cell(0.9), "confirm": cell(0.8), "unseen": cell(0.8)},
         "sweep": sweep,
+        "confirm_groups": 4,
         "groups": {
             "white_balance": _group(0.1, False, parameters=3),
             "gamma": _group(1.0, True, parameters=1),
@@ -173,7 +176,8 @@ def forensics() -> dict[str, Any]:
 
 
 def _difference(intensity: str, more: str, on: str, value: dict[str, float | None], told: bool) -> dict[str, Any]:
-    return {"intensity": intensity, "what": f"learned - frozen{more}", "on": on, "value": value, "told_apart": told}
+    found = {"intensity": intensity, "what": f"learned - frozen{more}", "on": on, "groups": 3 if on != "test" else 2}
+    return {**found, "value": value, "told_apart": told}
 
 
 def optimisation() -> dict[str, Any]:

@@ -3,11 +3,8 @@
 The output is laid out as `tasks.drift.models` wants it, with one row and one member, both `given`.
 """
 
-import importlib
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,57 +16,41 @@ from tasks.contracts import Record
 from tasks.drift.models import GIVEN, weights
 from tasks.errors import InputError, LineageError, ParamsError, fault
 from tasks.learn.checkpoint import write_tensors
-from tasks.learn.determinism import one_thread
-from tasks.learn.networks import CHANNELS, Standardised, network_of
+from tasks.learn.determinism import on_device
+from tasks.learn.networks import CHANNELS, Standardised, network_of, where
+from tasks.learn.own_code import own_code
 from tasks.learn.params import ModuleParams, TaskParams
 from tasks.lineage.digest import pretty
 from tasks.lineage.places import resolve
-from tasks.lineage.recipe import Plan, package_file, source_file
+from tasks.lineage.recipe import Plan, source_file
 from tasks.output import Job
 from tasks.params import parse
 
 PREFIX = "network."
 PICKLES = (b"PK\x03\x04", b"\x80")
 """First bytes of what torch.save writes, now and before version 1.6."""
+TRIED = (2, 3, 1)
+"""Lengths of the batches that a network is tried on: stages batch by their params, and the last may hold one."""
 
 
 def prepare(file: Path, out: Path, params: TaskParams, repair: str) -> Job:
     """Plan the adoption of the weights in the safetensors `file` for the network of `params.architecture`.
 
-    The file that defines the network is an input too; what it imports is not. Raises `InputError` for a file that
+    The code that defines the network is an input too (`tasks.learn.own_code`). Raises `InputError` for a file that
     holds no safetensors, `ParamsError` for a network that cannot be had.
     """
     _shapes(file)
-    inputs = [source_file("weights", file, out)]
-    if isinstance(params.architecture, ModuleParams):
-        inputs.append(_architecture(params.architecture, out))
-    plan = Plan("adopt", out.name, inputs, params.model_dump(mode="json"), __name__, repair, params.train.seed)
+    own, values = own_code(params.architecture, out), params.model_dump(mode="json")
+    inputs = [source_file("weights", file, out), *own.inputs]
+    plan = Plan("adopt", out.name, inputs, values, __name__, repair, params.train.seed, own.notes)
     return output.start(out, plan, [GIVEN], lambda content: weights(content, GIVEN, GIVEN).parent.mkdir(parents=True))
-
-
-def _architecture(architecture: ModuleParams, out: Path) -> dict[str, Any]:
-    """Input entry of the file that defines a user's network: theirs, or one of an installed package."""
-    name = architecture.path.partition(":")[0]
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        remedy = "mend the path, or put its folder on PYTHONPATH"
-        raise ParamsError(fault(name, " ".join(str(error).split()), "a module", remedy)) from None
-    file = Path(module.__file__ or "")
-    if file.suffix != ".py":
-        raise ParamsError(fault(name, "has no source file", "a Python module", "name one that defines the network"))
-    top = name.partition(".")[0]
-    folder = Path(str(getattr(importlib.import_module(top), "__file__", None) or file)).parent
-    if "site-packages" in file.parts and folder.name == top:
-        return package_file("architecture", top, file, file.relative_to(folder).as_posix())
-    return source_file("architecture", file, out)
 
 
 def process(job: Job, item: str) -> None:
     """Load the weights, try the network on noise, and store what it computes with."""
     params = parse(TaskParams, job.plan["params"], job.out)
     file = _unchanged(job)
-    with one_thread():
+    with on_device(params.device):
         model = network_of(params)
         load_strictly(model, file)
         check_logits(model, params)
@@ -153,21 +134,58 @@ def _missing(wanted: Mapping[str, Tensor], given: set[str]) -> list[str]:
 
 
 def check_logits(model: nn.Module, params: TaskParams) -> None:
-    """Raise `ParamsError` unless `model` gives finite logits (n, classes), or (n, classes, y, x) of a segmentation."""
-    side = params.input_px
-    noise = rng.generator(params.train.seed, GIVEN, "views").random((2, CHANNELS, side, side), dtype="float32")
-    spatial = (side, side) if params.task == "segmentation" else ()
-    expected = f"logits {(2, len(params.classes), *spatial)} of views {noise.shape}"
-    where = params.architecture.path if isinstance(params.architecture, ModuleParams) else params.architecture.name
-    remedy = "mend --arch, --classes, --task or --input-px"
+    """Raise `ParamsError` unless `model` gives finite logits (n, classes), or (n, classes, y, x) of a segmentation, of
+    batches of several lengths n, and their gradients in the views are finite and not all 0."""
+    model.eval()
+    named = params.architecture.path if isinstance(params.architecture, ModuleParams) else params.architecture.name
+    for n in TRIED:
+        views = _noise(params, "views", (n, CHANNELS, params.input_px, params.input_px)).to(where(model))
+        logits = _logits_of(model, views.requires_grad_(), named, params)
+        _check_gradient(logits, views, named, params)
+
+
+def _noise(params: TaskParams, what: str, shape: tuple[int, ...]) -> Tensor:
+    """Evenly drawn from [0, 1), float32."""
+    return torch.from_numpy(rng.generator(params.train.seed, GIVEN, what).random(shape, dtype="float32"))
+
+
+def _logits_of(model: nn.Module, views: Tensor, named: str, params: TaskParams) -> Tensor:
+    """What `model` gives of `views`, with gradients. Raises `ParamsError` unless they are logits of the task."""
+    spatial = tuple(views.shape[2:]) if params.task == "segmentation" else ()
+    wanted = (len(views), len(params.classes), *spatial)
+    expected, remedy = f"logits {wanted} of views {tuple(views.shape)}", "mend --arch, --classes, --task or --input-px"
     try:
-        with torch.no_grad():
-            logits = model.eval()(torch.from_numpy(noise))
+        with torch.enable_grad():
+            logits = model(views)
     except Exception as error:  # whatever a user's own code may raise
-        wrong = " ".join(str(error).split())[:300]
-        raise ParamsError(fault(where, wrong, expected, remedy)) from None
+        raise ParamsError(fault(named, _told(error), expected, remedy)) from None
     found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if found != (2, len(params.classes), *spatial):
-        raise ParamsError(fault(where, f"gave {found}", expected, remedy))
+    if not isinstance(logits, Tensor) or found != wanted:
+        raise ParamsError(fault(named, f"gave {found}", expected, remedy))
     if not bool(logits.isfinite().all()):
-        raise ParamsError(fault(where, "gave logits that are not finite", expected, remedy))
+        raise ParamsError(fault(named, "gave logits that are not finite", expected, remedy))
+    return logits
+
+
+def _check_gradient(logits: Tensor, views: Tensor, named: str, params: TaskParams) -> None:
+    """Raise `ParamsError` unless `logits` have a finite gradient in `views` that is not 0 all over.
+
+    It is of a sum with random weights: a plain sum is constant in any views where the classes share a whole.
+    """
+    weights = _noise(params, "weights of logits", tuple(logits.shape)).to(logits.device)
+    try:
+        (gradient,) = torch.autograd.grad((logits * weights).sum(), views, allow_unused=True)
+    except Exception as error:  # of logits without any gradient, or a user's own backward pass
+        gradient, wrong = None, _told(error)
+    else:
+        wrong = "gave logits that do not depend on the views by any gradient"
+    if gradient is not None:
+        finite, flat = bool(gradient.isfinite().all()), not bool(gradient.any())
+        wrong = "" if finite and not flat else f"gave a gradient that is {'0 all over' if finite else 'not finite'}"
+    if wrong:
+        expected = "a finite gradient of the logits in the views, which forensics descends"
+        raise ParamsError(fault(named, wrong, expected, "keep the network differentiable in its input"))
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

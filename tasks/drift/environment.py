@@ -15,7 +15,7 @@ from tasks.isp.chain import Chain
 from tasks.isp.crops import read_crops
 from tasks.isp.engine import Frame, Mosaic, develop_window, frame_of
 from tasks.learn.data import read_view, window_of
-from tasks.lineage.recipe import check_files
+from tasks.lineage.recipe import check_files, check_plain
 
 TILES = 24
 """Spread evenly over the sorted ids: a distance averages pixels, and few tiles settle it."""
@@ -60,6 +60,7 @@ def nearest(chain: Chain, raw: Path, tested: Mapping[str, Path], params: Mapping
     (those of drift synthesis). Raises `LineageError` for stores that are not what their recipes say."""
     for path in (raw, *tested.values()):
         check_files(path)
+        check_plain(path)
     tables = {name: _rows(path) for name, path in tested.items()}
     scales = {name: float(store.read_attributes(path)["scale"]) for name, path in tested.items()}
     mosaics, ids = _rows(raw), _chosen(next(iter(tables.values())), params)

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from tasks import store
 from tasks.contracts import FULL_SCALE_DN, Calibration
@@ -18,9 +17,12 @@ from tasks.errors import InputError, fault
 from tasks.isp.border import mirror_indices
 from tasks.isp.crops import read_crops
 from tasks.isp.parametrised import HALO_PX, Parametrised
-from tasks.learn.data import Classes, Examples, Picked, WholeMasks, truth_of, window_of
+from tasks.learn.data import Classes, Examples, Picked, WholeMasks, area_mean, truth_of, window_of
 from tasks.learn.networks import where
 from tasks.learn.params import TaskParams
+
+MODELLED = ("pattern", "black_level_dn", "white_balance", "colour_matrix")
+"""What of a calibration the parametrised data model starts from (`tasks.isp.parametrised.static`)."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,24 @@ def load(raw: Path, table: pd.DataFrame, params: TaskParams) -> Mosaics:
     normalised = (pixels / np.float32(FULL_SCALE_DN)).astype(np.float32)
     ids, groups = tuple(table["tile_id"]), tuple(table["group"])
     whole = None if masks is None else WholeMasks(raw, tuple(rows))
-    return Mosaics(ids, groups, normalised, truth_of(table, masks, params), whole, _camera(raw, table))
+    return Mosaics(ids, groups, normalised, truth_of(table, masks, params), whole, camera(raw, table))
 
 
-def _camera(raw: Path, table: pd.DataFrame) -> Calibration:
+def camera(raw: Path, table: pd.DataFrame) -> Calibration:
+    """The calibration of the tiles of `table`; of several that make the same data model, the first by item.
+
+    Exposure, gain and white level may differ: the parametrised data model starts from none of them. Raises
+    `InputError` where anything else does, such as the white balance of a camera that sets it for each frame.
+    """
     places = [raw / "frames" / item if item else raw / "mosaic" for item in sorted(set(table["item"]))]
-    found = {Calibration.model_validate(store.read_attributes(place)["calibration"]) for place in places}
-    if len(found) > 1:
-        remedy = "ingest each camera's files into a store of its own"
-        raise InputError(fault(raw, f"{len(found)} calibrations", "tiles of one camera", remedy))
-    return found.pop()
+    every = [Calibration.model_validate(store.read_attributes(place)["calibration"]) for place in places]
+    differing = [name for name in MODELLED if len({getattr(one, name) for one in every}) > 1]
+    if differing:
+        count = len({tuple(getattr(one, name) for name in MODELLED) for one in every})
+        wrong = f"{count} calibrations, which differ in {' '.join(differing)}"
+        remedy = "ingest the files of each calibration (of each camera and white balance) into a store of its own"
+        raise InputError(fault(raw, wrong, "tiles of one camera at one setting", remedy))
+    return every[0]
 
 
 def _crops(raw: Path, table: pd.DataFrame, params: TaskParams) -> NDArray[np.float32]:
@@ -95,15 +105,14 @@ def views_of(model: Parametrised, mosaics: Tensor, input_px: int) -> Tensor:
     """Views (n, 3, input_px, input_px) in [0, 1] of mosaics with their halo, on the model's device; differentiable in
     both."""
     view: Tensor = model(mosaics.to(where(model)))[..., HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
-    return view if view.shape[-1] == input_px else functional.adaptive_avg_pool2d(view, input_px)
+    return area_mean(view, input_px)
 
 
 def examples(model: Parametrised, mosaics: Mosaics, params: TaskParams, batch: int = 16) -> Examples:
     """The views of all `mosaics` under a fixed `model`, as examples of the network's size."""
-    parts = [np.empty((0, 3, params.input_px, params.input_px), np.float32)]
+    views = np.empty((len(mosaics.ids), 3, params.input_px, params.input_px), np.float32)
     with torch.no_grad():
         for first in range(0, len(mosaics.ids), batch):
             pixels = torch.from_numpy(mosaics.pixels[first : first + batch])
-            parts.append(views_of(model, pixels, params.input_px).cpu().numpy())
-    views = Picked(np.concatenate(parts), np.arange(len(mosaics.ids)))
-    return Examples(mosaics.ids, views, mosaics.truth, mosaics.whole)
+            views[first : first + batch] = views_of(model, pixels, params.input_px).cpu().numpy()
+    return Examples(mosaics.ids, Picked(views, np.arange(len(views))), mosaics.truth, mosaics.whole)

@@ -69,7 +69,6 @@ class ForensicsParams(Params):
     """Steps of bisection for each limit."""
     range_draws: Positive
     """Random settings inside a range that the confirmation evaluates."""
-    resamples: Positive
     confidence: Share
     shown_tiles: Positive
 

@@ -5,7 +5,7 @@ measured: the answer is that of the nearest tested data model, by RMS distance o
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from tasks.drift.models import members, weights
 from tasks.errors import InputError, LineageError, ParamsError, fault
 from tasks.isp.chain import Chain, parse_chain
 from tasks.learn.metrics import Value
+from tasks.lineage.digest import sha256_file
 from tasks.lineage.places import resolve
-from tasks.lineage.recipe import check_files, read
+from tasks.lineage.recipe import check_files, mend, read, read_tree
 
-VIEWS = "views:"
+MATRIX, VIEWS = "matrix.json", "views:"
 Document = Mapping[str, Any]
 
 
@@ -57,6 +58,7 @@ class Recommendation:
             "nearest": self.nearest and self.nearest.document(),
             "train": self.star["train"],
             "weights": [str(path) for path in self.weights],
+            "serving": self.serving,
             "main": self.main,
             "confidence": self.confidence,
             "groups": self.groups,
@@ -66,11 +68,21 @@ class Recommendation:
             **{key: self.star[key] for key in ("best_share", "runner_up", "difference", "told_apart")},
         }
 
+    @property
+    def serving(self) -> str:
+        """What the scores are of."""
+        if len(self.weights) == 1:
+            return "this one model was scored"
+        return (
+            f"each of the {len(self.weights)} fold models was scored alone: serve one of them; an ensemble of them was"
+            " not measured"
+        )
+
     def lines(self) -> list[str]:
         """For people."""
         star, level = self.star, f"{self.confidence:.0%}"
         told = [*(self.nearest.lines() if self.nearest else ()), f"serve the models trained on {star['train']}:"]
-        told += [f"  {path}" for path in self.weights]
+        told += [*(f"  {path}" for path in self.weights), self.serving]
         told.append(f"{self.main} {_cell(self.score, level)} over {_count(self.score, 'fold')}, by which it was chosen")
         if self.test is not None:
             told.append(
@@ -102,6 +114,7 @@ def recommend(folder: Path, environment: str) -> Recommendation:
     without models to choose from, `ParamsError` for a chain that cannot be run.
     """
     check_files(folder)
+    _check_bytes(folder, (MATRIX, "model.json"))
     found = _matrix(folder)
     if environment in found["data_models"]:
         return _answer(folder, found, environment, environment, None)
@@ -114,8 +127,17 @@ def recommend(folder: Path, environment: str) -> Recommendation:
     return _answer(folder, found, environment, near.data_model, near)
 
 
+def _check_bytes(folder: Path, names: Iterable[str]) -> None:
+    """`LineageError` unless the named files of the output are those that were written, byte for byte."""
+    tree = read_tree(folder)
+    for name in set(names) & set(tree):
+        found, wanted = sha256_file(folder / name), tree[name]["sha256"]
+        if found != wanted:
+            raise LineageError(fault(folder / name, f"sha256 {found}", f"sha256 {wanted}", mend(read(folder))))
+
+
 def _matrix(folder: Path) -> dict[str, Any]:
-    file = folder / "matrix.json"
+    file = folder / MATRIX
     try:
         found: dict[str, Any] = json.loads(file.read_bytes())
         stars = found["stars"]
@@ -151,6 +173,8 @@ def _raw(folder: Path) -> Path:
 
 def _answer(folder: Path, found: Document, environment: str, name: str, near: Nearest | None) -> Recommendation:
     star = found["stars"]["data_models"][name]
+    served = tuple(weights(folder, star["train"], member) for member in members(folder, star["train"]))
+    _check_bytes(folder, (path.relative_to(folder).as_posix() for path in served))
     row, column = found["rows"].index(star["train"]), found["data_models"].index(name)
     test = found["test"]
     return Recommendation(
@@ -158,7 +182,7 @@ def _answer(folder: Path, found: Document, environment: str, name: str, near: Ne
         data_model=name,
         nearest=near,
         star=star,
-        weights=tuple(weights(folder, star["train"], member) for member in members(folder, star["train"])),
+        weights=served,
         score=found["matrix"][row][column],
         test=test and test["matrix"][row][column],
         main=found["main"],

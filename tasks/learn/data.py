@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from tasks.disk import storage_faults
 from tasks.errors import InputError, fault
@@ -110,12 +110,35 @@ def roles(table: pd.DataFrame, fold: int) -> dict[str, list[int]]:
     return {role: [int(i) for i in np.flatnonzero(mask)] for role, mask in masks.items()}
 
 
+def area_mean(image: Tensor, side_px: int) -> Tensor:
+    """(n, c, y, x) float32 to (n, c, side, side): each new pixel the mean of all pixels that its area touches.
+
+    The windows, which overlap where the ratio is no whole number, are those of PyTorch's adaptive average pooling. As
+    products of matrices it has a deterministic gradient on a GPU; with weights of 0 and 1, divided at the end, sums of
+    whole numbers are exact.
+    """
+    n, c, height, width = image.shape
+    if height == width == side_px:
+        return image
+    rows, columns = (_touched(side, side_px, image) for side in (height, width))
+    planes = image.reshape(n * c, height, width)
+    # Plane by plane, never all rows as one product: its sums would depend on the company that a plane is in.
+    sums = torch.bmm(torch.bmm(rows.expand(n * c, -1, -1), planes), columns.T.expand(n * c, -1, -1))
+    return (sums / torch.outer(rows.sum(1), columns.sum(1))).view(n, c, side_px, side_px)
+
+
+def _touched(side: int, new_side: int, like: Tensor) -> Tensor:
+    """(new side, side) of 0 and 1: which pixels a new pixel touches along one axis."""
+    at, new = (torch.arange(k, device=like.device) for k in (side, new_side))
+    first, end = new * side // new_side, -(-(new + 1) * side // new_side)
+    return ((at >= first[:, None]) & (at < end[:, None])).to(like.dtype)
+
+
 def resize_views(views: Floats, side_px: int) -> Floats:
-    """(n, c, y, x) resized to (n, c, side, side) by exact area average (PyTorch's adaptive average pooling)."""
+    """(n, c, y, x) resized to (n, c, side, side) by `area_mean`."""
     if views.shape[-1] == views.shape[-2] == side_px:
         return views
-    out: Floats = functional.adaptive_avg_pool2d(torch.from_numpy(views), side_px).numpy()
-    return out
+    return np.asarray(area_mean(torch.from_numpy(views), side_px).numpy())
 
 
 def resize_masks(masks: Classes, side_px: int, classes: int) -> Classes:
@@ -156,20 +179,31 @@ def _window(row: Any) -> tuple[slice, slice]:
     return slice(row.y_px, row.y_px + row.height_px), slice(row.x_px, row.x_px + row.width_px)
 
 
+_MAKING: dict[Path, threading.Lock] = {}
+
+
 def memory_map(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Floats]]) -> Floats:
-    """A read-only memory map at `path`, filled tile by tile under another name first."""
-    if not path.exists():
-        with storage_faults(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            os.close(handle)
-            array = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)  # type: ignore[no-untyped-call]
-            for i, row in enumerate(rows()):
-                array[i] = row
-            array.flush()
-            Path(name).replace(path)
+    """A read-only memory map at `path`, made where not there, once for all threads of this process.
+
+    It is filled tile by tile under another name first, so that other processes never see half of it.
+    """
+    with _MAKING.setdefault(path.absolute(), threading.Lock()):
+        if not path.exists():
+            with storage_faults(path):
+                _fill(path, shape, rows())
     views: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
     return views
+
+
+def _fill(path: Path, shape: tuple[int, ...], rows: Iterable[Floats]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    array = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)  # type: ignore[no-untyped-call]
+    for i, row in enumerate(rows):
+        array[i] = row
+    array.flush()
+    Path(name).replace(path)
 
 
 def load(views: Path, raw: Path | None, table: pd.DataFrame, params: TaskParams, cache: Path) -> Examples:

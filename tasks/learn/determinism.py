@@ -9,8 +9,9 @@ from threadpoolctl import threadpool_limits
 
 _LOCK = threading.Lock()
 _GENERATOR = threading.Lock()
+_GPU = threading.RLock()
 _inside = 0
-_before = (1, False)
+_before = (1, False, False)
 _limits: threadpool_limits | None = None
 
 
@@ -18,7 +19,7 @@ def _enter() -> None:
     global _inside, _before, _limits
     with _LOCK:
         if _inside == 0:
-            _before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+            _before = (torch.get_num_threads(), *_strictness())
             torch.use_deterministic_algorithms(True)
             _limits = threadpool_limits(1, user_api="blas")
         _inside += 1
@@ -31,9 +32,14 @@ def _leave() -> None:
         _inside -= 1
         if _inside == 0:
             torch.set_num_threads(_before[0])
-            torch.use_deterministic_algorithms(_before[1])
+            torch.use_deterministic_algorithms(_before[1], warn_only=_before[2])
             if _limits is not None:
                 _limits.restore_original_limits()
+
+
+def _strictness() -> tuple[bool, bool]:
+    """Whether torch computes deterministically, and whether it only warns where it cannot."""
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 @contextmanager
@@ -49,6 +55,47 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         _leave()
+
+
+@contextmanager
+def on_device(device: torch.device | str) -> Iterator[None]:
+    """`one_thread()`; and on `cuda` one piece of work at a time in this process, the others wait for the GPU.
+
+    As many trainings as the host has cores would not fit into a GPU's memory, nor be faster. Nests. On `cuda` float32
+    is float32 (no TF32), and an operation that has no deterministic kernel there only warns: a user's own network may
+    need one. Other processes are not waited for.
+    """
+    if torch.device(device).type != "cuda":
+        with one_thread():
+            yield
+        return
+    with _GPU, one_thread(), _on_gpu():
+        yield
+
+
+@contextmanager
+def _on_gpu() -> Iterator[None]:
+    """The process's settings for CUDA; only the holder of `_GPU` may change them."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    strict, before = _strictness(), (matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = False, False, False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+        torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+
+
+TOLERANCES = {
+    "cpu": "exact: the same bytes on the same kind of machine",
+    "cuda": "none is known: sums may differ in their last bits, which training multiplies; do not compare bytes",
+}
+
+
+def stated(device: str) -> dict[str, str]:
+    """What a recipe's notes say of the device that it was computed on, and how near a repetition comes."""
+    return {"device": device, "tolerance": TOLERANCES[device]}
 
 
 @contextmanager

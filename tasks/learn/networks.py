@@ -4,6 +4,7 @@ A network carries its own input standardisation as buffers, so that weights alon
 """
 
 import importlib
+import itertools
 import os
 from collections.abc import Sequence
 
@@ -25,9 +26,11 @@ class Standardised(nn.Module):
     mean: Tensor
     sd: Tensor
 
-    def __init__(self, network: nn.Module, channels: int = CHANNELS) -> None:
+    def __init__(self, network: nn.Module, channels: int = CHANNELS, own: bool = False) -> None:
         super().__init__()
         self.network = network
+        self.own = own
+        """Whether it is the user's: it may draw random numbers in training, which rawmill's networks do not."""
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("sd", torch.ones(1, channels, 1, 1))
 
@@ -70,9 +73,9 @@ def _own(params: ModuleParams) -> nn.Module:
     place, _, name = params.path.partition(":")
     try:
         made = getattr(importlib.import_module(place), name)(**params.arguments)
-    except (ImportError, AttributeError, TypeError) as error:
-        remedy = "mend the path (is its folder on PYTHONPATH?) or the arguments"
-        wrong = " ".join(str(error).split())
+    except Exception as error:  # whatever a user's own code may raise
+        remedy = "mend the path (is its folder on PYTHONPATH?), the arguments or the code"
+        wrong = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise ParamsError(fault(params.path, wrong, "a callable that returns a torch module", remedy)) from None
     if not isinstance(made, nn.Module):
         raise ParamsError(fault(params.path, f"gave a {type(made).__name__}", "a torch module", "return one"))
@@ -90,8 +93,9 @@ def device_of(name: str) -> torch.device:
 
 
 def where(model: nn.Module) -> torch.device:
-    """The device that `model` lies on; the CPU of one without parameters."""
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
+    """The device that `model` lies on; the CPU of one without parameters or buffers."""
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def network_of(params: TaskParams) -> Standardised:
@@ -108,7 +112,7 @@ def build(architecture: ArchitectureParams, classes: int, seed: int) -> Standard
     """
     with seeded(seed):
         if isinstance(architecture, ModuleParams):
-            return Standardised(_own(architecture))
+            return Standardised(_own(architecture), own=True)
         if isinstance(architecture, ResNet18Params):
             return Standardised(_resnet18(architecture, classes))
         return Standardised(_unet_plus_plus(architecture, classes))

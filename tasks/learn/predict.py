@@ -14,7 +14,7 @@ from torch import nn
 from tasks.errors import LineageError, fault
 from tasks.learn.checkpoint import read_tensors
 from tasks.learn.data import resize_views, window_of
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import on_device, one_thread
 from tasks.learn.networks import network_of, where
 from tasks.learn.params import LearnParams
 from tasks.lineage.recipe import check_files
@@ -32,7 +32,7 @@ def probabilities(model: nn.Module, views: NDArray[np.float32]) -> NDArray[np.fl
     """
     model.eval()
     out, device = [], where(model)
-    with one_thread(), torch.no_grad():
+    with on_device(device), torch.no_grad():
         for start in range(0, len(views), BATCH):
             part = np.ascontiguousarray(views[start : start + BATCH])
             full = np.zeros((BATCH, *part.shape[1:]), dtype=np.float32)

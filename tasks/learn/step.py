@@ -19,8 +19,9 @@ from tasks.disk import storage_faults
 from tasks.errors import InputError, ParamsError, fault
 from tasks.learn import data, losses, scores, summarise
 from tasks.learn.checkpoint import write_tensors
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import on_device, one_thread, stated
 from tasks.learn.networks import Standardised, network_of
+from tasks.learn.own_code import own_code
 from tasks.learn.params import LearnParams
 from tasks.learn.train import Row, fit
 from tasks.lineage.digest import pretty
@@ -44,7 +45,9 @@ def prepare(views: Path, masks: Path | None, out: Path, params: LearnParams, rep
     table = data.read_table(views, params)
     folds = data.folds_of(table)
     _check_classes(views, table, params)
-    plan = Plan("learn", out.name, inputs, params.model_dump(mode="json"), __name__, repair, params.train.seed)
+    own, values = own_code(params.architecture, out), params.model_dump(mode="json")
+    inputs, notes = [*inputs, *own.inputs], {**stated(params.device), **own.notes}
+    plan = Plan("learn", out.name, inputs, values, __name__, repair, params.train.seed, notes)
     return output.start(out, plan, [f"fold{k}" for k in folds], partial(_lay_out, params=params))
 
 
@@ -80,7 +83,7 @@ def _open(job: Job) -> tuple[LearnParams, pd.DataFrame, data.Examples]:
 
 def process(job: Job, item: str) -> None:
     """Train and score the model of one fold (`item` is "fold<k>"), resuming from its checkpoint where one is."""
-    with one_thread():
+    with on_device(job.plan["notes"]["device"]):
         params, table, tiles = _open(job)
         rows = data.roles(table, int(item.removeprefix("fold")))
         parts = {role: tiles.pick(indices) for role, indices in rows.items()}

@@ -3,7 +3,8 @@
 There is no early stopping and no choice of the best epoch: validation tiles are only ever looked at.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from tasks import rng
 from tasks.errors import LineageError, fault
 from tasks.learn import checkpoint
-from tasks.learn.determinism import one_thread
-from tasks.learn.networks import where
+from tasks.learn.determinism import on_device, seeded
+from tasks.learn.networks import Standardised, where
 from tasks.learn.params import TrainParams
 
 Row = tuple[int, str, float]
@@ -47,21 +48,34 @@ def batches(count: int, batch_tiles: int, seed: int, name: str, epoch: int) -> I
     yield from np.array_split(order, -(-count // batch_tiles))
 
 
+def _drawing(model: nn.Module, seed: int, name: str, when: str) -> AbstractContextManager[None]:
+    """What a user's own network draws (dropout) depends on the arguments alone, not on threads or on resuming.
+
+    Torch's layers draw from its one global generator: such networks go forward one at a time.
+    """
+    if any(isinstance(part, Standardised) and part.own for part in model.modules()):
+        return seeded(rng.seed_for(seed, name, f"drawn in {when}"))
+    return nullcontext()
+
+
 def _epoch(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     source: Source,
     loss: Loss,
-    order: Iterable[NDArray[np.int64]],
+    params: TrainParams,
+    name: str,
     epoch: int,
 ) -> float:
-    """One pass over the source in the batches of `order`; returns the mean loss over its tiles."""
+    """One pass over the source in shuffled batches; returns the mean loss over its tiles."""
     model.train()
     device, total = where(model), 0.0
-    for indices in order:
+    for number, indices in enumerate(batches(len(source), params.batch_tiles, params.seed, name, epoch)):
         views, truth = source.batch(indices, epoch)
         optimiser.zero_grad(set_to_none=True)
-        value = loss(model(views.to(device)), truth.to(device))
+        with _drawing(model, params.seed, name, f"batch {number} of epoch {epoch}"):
+            logits = model(views.to(device))
+        value = loss(logits, truth.to(device))
         value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += float(value.detach()) * len(indices)
@@ -90,7 +104,7 @@ def fit(
     `observe` gave. On the same machine kind a training killed after any epoch and resumed ends in the same bits.
     Raises `LineageError` for a checkpoint of another training.
     """
-    with one_thread():
+    with on_device(where(model)):
         optimiser = optimiser_of(model, params)
         mark = {"name": name, "params": params.model_dump(mode="json")}
         done, facts = checkpoint.resume(place, model, optimiser)
@@ -98,8 +112,7 @@ def fit(
             raise LineageError(fault(place, f"a checkpoint of {facts['mark']}", mark, "delete that folder"))
         history: list[Row] = [(int(s), str(m), float(v)) for s, m, v in facts.get("history", [])]
         for epoch in range(done, params.epochs):
-            order = batches(len(source), params.batch_tiles, params.seed, name, epoch)
-            value = _epoch(model, optimiser, source, loss, order, epoch)
+            value = _epoch(model, optimiser, source, loss, params, name, epoch)
             history.append((epoch + 1, "train_loss", value))
             history += [(epoch + 1, m, v) for m, v in (observe(model, epoch + 1) if observe else ())]
             checkpoint.save(place, model, optimiser, epoch + 1, {"mark": mark, "history": history})

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-VARIANTS = ["bi,s,me", "ma,s,me"]
+VARIANTS = ["bi,s,ga", "ma,s,me"]
+"""The first is theta-stat, from which forensics searches."""
 SMALLER: dict[str, dict[str, Any]] = {
     "acquire.microscopy": {"smears": 4, "crops_per_class_and_smear": 1, "intensities": [1.0, 0.25]},
     "acquire.drone": {"height_px": 512, "width_px": 512, "cars": 8},
@@ -44,7 +45,6 @@ SMALLER: dict[str, dict[str, Any]] = {
         "search_tiles": 9,
         "range_steps": 1,
         "range_draws": 1,
-        "resamples": 20,
     },
     "drift_optimisation.microscopy": {
         "window_px": 64,

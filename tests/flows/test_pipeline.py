@@ -22,6 +22,7 @@ OUTPUTS = [
     *(f"data/variants/{d}/{v}.zarr" for d in ("microscopy", "drone") for v in VARIANTS),
     *(f"data/models/{m}" for m in ("microscopy", "drone", "autoencoder", "denoiser", "encoder", "segmenter")),
     "data/synthetic/tissue.zarr",
+    *(f"data/drift/microscopy/{part}" for part in ("synthesis", "forensics", "optimisation", "report")),
     "data/reports/evaluation",
     "data/lineage/audit",
     "data/reports/html",
@@ -108,7 +109,7 @@ def test_a_dropped_shard_is_caught(made: Path) -> None:
 def test_an_edited_param_is_caught_and_makes_only_its_variant_stale(made: Path) -> None:
     file = made / "params.yaml"
     params = yaml.safe_load(file.read_text())
-    node(params, "develop.variants")["bi,s,me"][-1]["gamma"]["gamma"] = 2.4
+    node(params, "develop.variants")["bi,s,ga"][-1]["gamma"]["gamma"] = 2.4
     before = file.read_bytes()
     write(file, params)
     edited = file.read_bytes()
@@ -116,13 +117,13 @@ def test_an_edited_param_is_caught_and_makes_only_its_variant_stale(made: Path) 
     with changed(file, edited):
         code, text = audit(made)
         status = run(made, "dvc", "status", "--json")
-    assert (code, "bi,s,me" in text) == (4, True), text
-    assert sorted(json.loads(status.stdout)) == ["develop@drone-bi,s,me", "develop@microscopy-bi,s,me"]
+    assert (code, "bi,s,ga" in text) == (4, True), text
+    assert sorted(json.loads(status.stdout)) == ["develop@drone-bi,s,ga", "develop@microscopy-bi,s,ga"]
 
 
 def test_one_variant_is_regenerated_to_the_same_bytes(made: Path) -> None:
-    before = recipe.digest_of(recipe.read(made / "data/variants/drone/bi,s,me.zarr"))
-    code = "from flows.repro import regenerate; print('digest', regenerate('drone', 'bi,s,me'))"
+    before = recipe.digest_of(recipe.read(made / "data/variants/drone/bi,s,ga.zarr"))
+    code = "from flows.repro import regenerate; print('digest', regenerate('drone', 'bi,s,ga'))"
     done = execute(made, "-c", code)
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"digest {before}" in done.stdout

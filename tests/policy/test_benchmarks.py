@@ -42,9 +42,9 @@ def test_the_benchmark_of_the_ingest_runs(tmp_path: Path) -> None:
 def test_the_benchmark_of_the_isp_prints_ours_the_peers_and_the_limit() -> None:
     small = [
         "--height-px",
-        "128",
+        "256",
         "--width-px",
-        "192",
+        "288",
         "--crops",
         "4",
         "--repeats",

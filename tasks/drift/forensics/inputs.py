@@ -51,7 +51,7 @@ class Opened:
         return static(self.tiles.calibration, self.params.channels).to(device_of(self.task.device))
 
     def judge(self) -> Judge:
-        return Judge(self.task, self.params.confidence, self.params.resamples, self.params.seed)
+        return Judge(self.task, self.params.confidence)
 
     def bench(self, part: str, members: Sequence[str]) -> Bench:
         """The members' networks on their tiles of `part`."""
@@ -62,9 +62,8 @@ class Opened:
 
 def opened(job: Job) -> Opened:
     """The inputs of `job`, checked against its plan."""
-    values = dict(job.plan["params"])
-    row = str(values.pop("row"))
-    params = parse(ForensicsParams, values, job.out)
+    row = str(job.plan["notes"]["row"])
+    params = parse(ForensicsParams, job.plan["params"], job.out)
     paths = output.inputs(job)
     task = models.read_task(paths["models"])
     table = tiles_of(paths["raw"], task, params)

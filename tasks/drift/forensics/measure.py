@@ -1,43 +1,35 @@
 """How task models do under a setting of the data model, by groups of tiles, and how sure that is.
 
-The unit that is resampled or counted is a fold's model where there are several, and a group of tiles (smear, frame,
-slide) where there is one model.
+Intervals are over the folds' models where there are several, and over groups of tiles (smear, frame, slide) where
+there is one model.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 from torch import nn
 
 from tasks import rng
+from tasks.drift import metric, statistics
 from tasks.drift.models import TaskPart
 from tasks.drift.mosaics import Mosaics, examples
+from tasks.drift.statistics import Numbers, Sampled
 from tasks.isp.parametrised import Parametrised
 from tasks.learn import metrics, scores
 from tasks.learn.data import Classes, Examples, WholeMasks
 from tasks.learn.params import TaskParams, foreground
 
-Floats = NDArray[np.float64]
-Cell = dict[str, float | None]
+Cell = statistics.Cell
+main_value = metric.main_value
 
 
 def parts_of(matrix: metrics.Counts, task: TaskParams) -> NDArray[np.int64]:
     """Hits, false alarms and misses (c, 3) of the classes that are scored, from confusion counts (k, k)."""
     return np.array([metrics.counts_of(matrix, k) for k in foreground(task.task, task.classes)], dtype=np.int64)
-
-
-def main_value(parts: NDArray[Any], task: TaskParams) -> Floats:
-    """The main metric (…) of `parts` (…, c, 3): accuracy, or IoU meant over the foreground classes (empty: 1)."""
-    hit, false_alarm, miss = (parts[..., i].astype(np.float64) for i in range(3))
-    if task.task == "classification":
-        return np.asarray(hit.sum(-1) / np.maximum((hit + miss).sum(-1), 1))
-    either = hit + false_alarm + miss
-    return np.asarray(np.where(either > 0, hit / np.maximum(either, 1), 1.0).mean(-1))
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Tally:
 
     groups: tuple[str, ...]
     parts: NDArray[np.int64]
-    squares: Floats
+    squares: Numbers
     tiles: NDArray[np.int64]
 
     def document(self) -> dict[str, Any]:
@@ -89,11 +81,11 @@ class Bench:
     def tallies(self, model: Parametrised) -> dict[str, Tally]:
         """Each member on the views of its tiles through `model` as it is; a tile is developed once for all."""
         seen = examples(model, self.mosaics, self.task)
-        change = seen.views.base - self.still
-        squares = np.square(change, out=change).reshape(len(change), -1).mean(axis=1).astype(np.float64)
+        pairs = zip(seen.views.base, self.still, strict=True)
+        squares = np.array([np.square(view - still).mean() for view, still in pairs], dtype=np.float64)
         return {member: self._tally(member, seen, squares) for member in self.networks}
 
-    def _tally(self, member: str, seen: Examples, squares: Floats) -> Tally:
+    def _tally(self, member: str, seen: Examples, squares: Numbers) -> Tally:
         rows = list(self.rows[member])
         tiles = seen.pick(rows)
         tiles = Examples(tiles.ids, tiles.views, tiles.truth, self.whole[member])
@@ -114,7 +106,7 @@ def bench(
     own = mosaics.pick(used)
     places = {member: [at[i] for i in rows[member]] for member in networks}
     whole = {member: _held(own.pick(places[member]).whole) for member in networks}
-    return Bench(task, own, networks, places, examples(model, own, task).views[:], whole)
+    return Bench(task, own, networks, places, examples(model, own, task).views.base, whole)
 
 
 def _held(masks: WholeMasks | None) -> HeldMasks | None:
@@ -127,28 +119,17 @@ class Judge:
 
     task: TaskParams
     confidence: float
-    resamples: int
-    seed: int
-
-    def metric(self, tallies: Mapping[str, Tally]) -> Cell:
-        """The main metric: mean, sd and interval over the members, or of one member by the bootstrap over groups."""
-        if len(tallies) > 1:
-            return metrics.spread([self.value(t) for t in tallies.values()], self.confidence)
-        (only,) = tallies.values()
-        return self._cell(self.value(only), self._resampled(only), len(only.groups))
 
     def value(self, tally: Tally) -> float:
         return float(main_value(tally.parts.sum(axis=0), self.task))
 
+    def metric(self, tallies: Mapping[str, Tally]) -> Cell:
+        """The main metric with its interval."""
+        return statistics.interval(self._over(tallies, self._values), self.confidence)
+
     def l2(self, tallies: Mapping[str, Tally]) -> Cell:
-        """The mean squared change of a display value (full scale 1), with its spread likewise."""
-        if len(tallies) > 1:
-            values = [float(t.squares.sum() / t.tiles.sum()) for t in tallies.values()]
-            return metrics.spread(values, self.confidence)
-        (only,) = tallies.values()
-        weights = self._weights(len(only.groups))
-        resampled = (weights @ only.squares) / (weights @ only.tiles)
-        return self._cell(float(only.squares.sum() / only.tiles.sum()), resampled, len(only.groups))
+        """The mean squared change of a display value (full scale 1), likewise."""
+        return statistics.interval(self._over(tallies, _changes), self.confidence)
 
     def mean_loss(self, before: Mapping[str, Tally], after: Mapping[str, Tally]) -> float:
         """How much of the main metric is lost, a mean over the members."""
@@ -156,40 +137,30 @@ class Judge:
 
     def loss(self, before: Mapping[str, Tally], after: Mapping[str, Tally]) -> Cell:
         """`value`, `low` and `high` of the loss, paired: by member, or by group of the one member."""
-        value = self.mean_loss(before, after)
-        if len(before) > 1:
-            low, high = self._student([self.value(before[m]) - self.value(after[m]) for m in before])
-        else:
-            (member,) = before
-            resampled = self._resampled(before[member]) - self._resampled(after[member])
-            low, high = self._limits(resampled, len(before[member].groups))
-        return {"value": value, "low": low, "high": high}
+        first, last = (self._over(tallies, self._values) for tallies in (before, after))
+        lost = replace(first, estimate=first.estimate - last.estimate, values=first.values - last.values)
+        cell = statistics.difference(lost, self.confidence)
+        return {"value": self.mean_loss(before, after), "low": cell["low"], "high": cell["high"]}
 
-    def _student(self, values: Sequence[float]) -> tuple[float | None, float | None]:
-        n, mean = len(values), float(np.mean(values))
-        half = float(stats.t.ppf(0.5 + self.confidence / 2, n - 1)) * float(np.std(values, ddof=1)) / n**0.5
-        return mean - half, mean + half
+    def _over(self, tallies: Mapping[str, Tally], what: Callable[[Tally], tuple[float, Numbers]]) -> Sampled:
+        """`what` a tally has, whole and without each group: over the members, or the groups of the one member."""
+        if len(tallies) > 1:
+            return statistics.folds([what(tally)[0] for tally in tallies.values()])
+        (only,) = tallies.values()
+        return statistics.groups(*what(only))
 
-    def _weights(self, groups: int) -> NDArray[np.int64]:
-        """How often each group is drawn, (resamples, groups): the same draws for all that is compared."""
-        drawn = rng.generator(self.seed, "groups", "bootstrap").integers(0, groups, (self.resamples, groups))
-        return np.stack([(drawn == g).sum(axis=1) for g in range(groups)], axis=1)
+    def _values(self, tally: Tally) -> tuple[float, Numbers]:
+        return self.value(tally), main_value(_without_each(tally.parts), self.task)
 
-    def _resampled(self, tally: Tally) -> Floats:
-        weights = self._weights(len(tally.groups))
-        return main_value(np.einsum("rg,gcp->rcp", weights, tally.parts), self.task)
 
-    def _limits(self, values: Floats, groups: int) -> tuple[float | None, float | None]:
-        if groups < 2:
-            return None, None
-        tail = (1 - self.confidence) / 2
-        low, high = np.quantile(values, [tail, 1 - tail])
-        return float(low), float(high)
+def _changes(tally: Tally) -> tuple[float, Numbers]:
+    without = _without_each(tally.squares) / np.maximum(_without_each(tally.tiles), 1)
+    return float(tally.squares.sum() / tally.tiles.sum()), np.asarray(without)
 
-    def _cell(self, mean: float, resampled: Floats, groups: int) -> Cell:
-        low, high = self._limits(resampled, groups)
-        sd = float(np.std(resampled, ddof=1)) if groups > 1 else None
-        return {"mean": mean, "sd": sd, "low": low, "high": high, "n": float(groups)}
+
+def _without_each(values: NDArray[Any]) -> NDArray[Any]:
+    """Sums of `values` (g, …) without each of the groups, (g, …)."""
+    return np.asarray(values.sum(axis=0) - values)
 
 
 def chosen(table: pd.DataFrame, truth: Classes, rows: Sequence[int], most: int | None, seed: int) -> list[int]:

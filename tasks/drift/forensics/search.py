@@ -4,7 +4,8 @@ minimise over theta~ in Theta:  lambda * l2(V, V~) - L(V~, Y)
 
 l2 is the mean squared difference of display values (full scale 1) over tiles, channels and pixels at the network's
 size, not their sum: a lambda means the same whatever the size and number of the images. L is the task model's training
-loss, a mean over tiles. The task model is frozen.
+loss of each tile by itself, a mean over tiles (Dice, pooled over a batch in training, would depend on the batches). The
+task model is frozen.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,8 @@ MARGIN = 1e-9
 
 @dataclass(frozen=True)
 class Subject:
-    """A frozen task model and the tiles that are searched with: mosaics (n, y, x), truth, views at theta-stat."""
+    """A frozen task model and the tiles that are searched with: mosaics (n, y, x), truth, views at theta-stat. Tiles
+    lie in the host's memory and go to the model's device a batch at a time."""
 
     network: nn.Module
     model: Parametrised
@@ -59,33 +61,33 @@ class Point:
 
 def subject(network: nn.Module, model: Parametrised, mosaics: Mosaics, task: TaskParams, batch_tiles: int) -> Subject:
     """`mosaics` are the searched tiles; `model` is at theta-stat, and all is computed where it lies."""
-    still = torch.from_numpy(examples(model, mosaics, task).views[:])
-    device = where(model)
-    pixels, truth = torch.from_numpy(mosaics.pixels).to(device), torch.from_numpy(mosaics.truth).to(device)
-    return Subject(network, model, pixels, truth, still.to(device), task, batch_tiles)
+    still = torch.from_numpy(examples(model, mosaics, task).views.base)
+    pixels, truth = torch.from_numpy(mosaics.pixels), torch.from_numpy(mosaics.truth)
+    return Subject(network, model, pixels, truth, still, task, batch_tiles)
 
 
 def evaluate(what: Subject, space: Space, u: Tensor, weight: float, slope: bool) -> Point:
     """The objective's parts at `u` over all tiles, with lambda = `weight`; and its gradient where asked for.
 
-    Gradients of batches are summed by their share of tiles, so that `batch_tiles` bounds memory and does no more.
+    Gradients of batches are summed by their share of tiles, so that `batch_tiles` bounds memory and, rounding apart,
+    does no more.
     Where a network gives no number there, the loss is `NO_NUMBER` (no search chooses it) and the gradient 0.
     """
     space.place(what.model, u)
     for parameter in free_only(what.model, space.groups if slope else ()):
         parameter.grad = None
     loss, l2 = 0.0, 0.0
-    classes = len(what.task.classes)
+    device, classes = where(what.model), len(what.task.classes)
     counts = np.zeros((classes, classes), dtype=np.int64)
     for first in range(0, len(what.truth), what.batch_tiles):
         span = slice(first, first + what.batch_tiles)
-        truth = what.truth[span]
+        truth, still = what.truth[span].to(device), what.still[span].to(device)
         share = len(truth) / len(what.truth)
         with torch.set_grad_enabled(slope):
             views = views_of(what.model, what.mosaics[span], what.task.input_px)
             logits = what.network(views)
-            harm = losses.loss(what.task.loss, logits, truth)
-            change = (views - what.still[span]).square().mean()
+            harm = losses.mean_of_tiles(what.task.loss, logits, truth)
+            change = (views - still).square().mean()
             if slope:
                 ((weight * change - harm) * share).backward()  # type: ignore[no-untyped-call]
         loss, l2 = loss + share * float(harm.detach()), l2 + share * float(change.detach())

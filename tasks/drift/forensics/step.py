@@ -16,13 +16,14 @@ from tasks import output
 from tasks.contracts import Record
 from tasks.drift import models
 from tasks.drift.forensics import ranges, search, summarise
+from tasks.drift.forensics.home import check_home
 from tasks.drift.forensics.inputs import ALL, PARTS, Opened, opened, tiles_of
-from tasks.drift.forensics.measure import Cell, tally_of
+from tasks.drift.forensics.measure import tally_of
 from tasks.drift.forensics.space import SMALL, UNITS, Space, names, space
 from tasks.drift.params import ForensicsParams
 from tasks.errors import InputError, ParamsError, fault
 from tasks.isp.parametrised import GROUPS
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import on_device, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job
 
@@ -31,18 +32,21 @@ def prepare(folder: Path, row: str, raw: Path, out: Path, params: ForensicsParam
     """Check the trained models `folder` (of drift synthesis, or adopted) and the raw store; open the staging place.
 
     `row` is the data model whose task models are searched: `params.data_model`, or `given`. Raises `LineageError`
-    where an input is not what its recipe says or has no such model, `ParamsError` where no tile has the intensity or
-    the row is another data model's, `InputError` where a member has nothing to be searched or confirmed on.
+    where an input is not what its recipe says or has no such model, `ParamsError` where no tile has the intensity, the
+    row is another data model's or that one is not theta-stat, `InputError` where a member has nothing to be searched
+    or confirmed on.
     """
     if row not in (params.data_model, models.GIVEN):
         raise ParamsError(fault(out, f"models of {row}", params.data_model, "search the models of that data model"))
     inputs = [artefact("models", folder, out), artefact("raw", raw, out)]
-    found = models.members(folder, row)
-    table = tiles_of(raw, models.read_task(folder), params)
+    found, task = models.members(folder, row), models.read_task(folder)
+    if row != models.GIVEN:
+        check_home(folder, row, params.channels)
+    table = tiles_of(raw, task, params)
     for member in found:
         _check(raw, member, models.searched_rows(table, member))
-    values = {**params.model_dump(mode="json"), "row": row}
-    plan = Plan("drift_forensics", out.name, inputs, values, __name__, repair, params.seed)
+    notes, values = {**stated(task.device), "row": row}, params.model_dump(mode="json")
+    plan = Plan("drift_forensics", out.name, inputs, values, __name__, repair, params.seed, notes)
     items = [f"{member}/{group}" for member in found for group in (*params.groups, ALL)]
     return output.start(out, plan, items, lambda content: None, [f"range/{group}" for group in params.groups])
 
@@ -57,7 +61,7 @@ def _check(raw: Path, member: str, rows: models.TaskPart) -> None:
 def process(job: Job, item: str) -> None:
     """Search one member's weakness in one group (`<member>/<group>`), or confirm a group's range (`range/<group>`)."""
     first, _, group = item.partition("/")
-    with one_thread():
+    with on_device(job.plan["notes"]["device"]):
         what = opened(job)
         facts = _ranged(job, what, group) if item in job.closing else _searched(what, first, group)
         output.mark_done(job, item, [], facts)
@@ -134,7 +138,9 @@ def _ranged(job: Job, what: Opened, group: str) -> dict[str, Any]:
         "shrunk": radius < reached,
         "worst": box.theta(worst.u).tolist(),
         "settings": len(ways),
-        **_verdict(what, radius, trials.confirm.keeps(worst.loss), ranges.limits(trials.confirm, worst)),
+        "at_limit": ranges.limits(trials.confirm, worst),
+        "confirmed": radius > 0 and trials.confirm.keeps(worst.loss),
+        "unbounded": radius == 1,
         "parameters": list(singles),
     }
 
@@ -142,12 +148,6 @@ def _ranged(job: Job, what: Opened, group: str) -> dict[str, Any]:
 def _bases(job: Job, what: Opened) -> dict[str, Mapping[str, Any]]:
     """Each member's tallies at theta-stat, by part."""
     return {member: output.facts(job, [f"{member}/{ALL}"])[f"{member}/{ALL}"]["base"] for member in what.rows}
-
-
-def _verdict(what: Opened, radius: float, holds: bool, at_limit: Mapping[str, Cell]) -> dict[str, Any]:
-    high, confirmed = at_limit["loss"]["high"], holds and radius > 0
-    supported = confirmed and high is not None and high <= what.params.loss_stated
-    return {"at_limit": dict(at_limit), "confirmed": confirmed, "supported": supported, "unbounded": radius == 1}
 
 
 def _box(box: Space, radius: float) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _box(box: Space, radius: float) -> dict[str, Any]:
 
 def finish(job: Job) -> Record:
     """Write the signature, the table of the sweep and the figures, and publish."""
-    with one_thread():
+    with on_device(job.plan["notes"]["device"]):
         what = opened(job)
         searched, confirmed = output.facts(job, job.items), output.facts(job, job.closing)
         return summarise.publish(job, what, searched, confirmed)

@@ -15,6 +15,7 @@ from tasks.drift.forensics.inputs import ALL, PARTS, Opened
 from tasks.drift.forensics.measure import Judge, Tally, tally_of
 from tasks.drift.forensics.space import Space, space
 from tasks.drift.mosaics import examples
+from tasks.drift.statistics import without_width
 from tasks.isp.parametrised import GROUPS
 from tasks.learn.scores import main_metric
 from tasks.lineage.digest import pretty
@@ -30,19 +31,26 @@ NOTES = (
     "confirm, which had no say in either, at its adversarial points, its corners where they are few, and random "
     "settings. That is evidence, not proof: no search rules out a worse setting.",
     "confirmed means that the mean over the members lost no more than loss_stated at every setting that was evaluated; "
-    "supported means that the interval of the loss at the worst of them ends below it as well. The worst of many "
+    "supported means that the interval of the loss at the worst of them ends there as well, has a width, and is of "
+    "two or more confirming groups: models that agree on one smear tell nothing of other smears. The worst of many "
     "settings is picked by its loss on the confirming tiles, which makes the loss look larger than it is, not smaller.",
     "The sweep is evaluated on all tiles that a model's search never saw, called unseen.",
     "unbounded means that no failure was found up to the largest radius that is searched, one unit of scale.",
     "l2 is the mean squared change of a display value (full scale 1) over tiles, channels and pixels at the network's "
-    "size. lambda multiplies it; the loss beside it is the task model's training loss, a mean over tiles.",
+    "size. lambda multiplies it; the loss beside it is the task model's training loss of each tile by itself, a mean "
+    "over tiles, where training pools the Dice term over a batch.",
 )
 SPREADS = {
     True: (
-        "Intervals are Student's t over the members, whose training tiles and test groups overlap: approximate. One of "
-        "no width says that the members agree on these tiles, not that nothing is uncertain."
+        "Intervals are Student's t over the members. Their training tiles overlap: variances are corrected for it "
+        "(Nadeau and Bengio 2003), and the intervals stay approximate. One of no width says that the members agree on "
+        "these tiles, not that nothing is uncertain. All members were trained with one seed: initial weights and the "
+        "order of tiles are one draw, and what another would change is in no interval."
     ),
-    False: "One model: intervals are percentiles of a bootstrap over the confirming groups of tiles.",
+    False: (
+        "One model: intervals are Student's t over groups of tiles (jackknife), and one group gives none. They say "
+        "nothing about another training of it, with another seed or other tiles."
+    ),
 }
 
 
@@ -104,11 +112,12 @@ def _of(searched: Facts, what: Opened, group: str) -> dict[str, Mapping[str, Any
 
 def document(what: Opened, searched: Facts, confirmed: Facts) -> dict[str, Any]:
     """`signature.json`: what was searched and on how much, the metric at theta-stat (`base`), the `sweep` with a row a
-    group and lambda, the ranges of `groups`, and `notes` on what all that may be used for. A cell is mean, sd, low,
-    high and n."""
+    group and lambda, the ranges of `groups`, on how many groups of tiles they were confirmed, and `notes` on what all
+    that may be used for. A cell is mean, sd, low, high and n."""
     params, judge = what.params, what.judge()
     base = {part: _tallies(_of(searched, what, ALL), part) for part in PARTS}
     base = {part: tallies for part, tallies in base.items() if tallies}
+    judged = len({name for tally in base["confirm"].values() for name in tally.groups})
     return {
         "task": what.task.task,
         "main": main_metric(what.task),
@@ -122,9 +131,18 @@ def document(what: Opened, searched: Facts, confirmed: Facts) -> dict[str, Any]:
         "tile_groups": {part: _counted(tallies, "groups") for part, tallies in base.items()},
         "base": {part: judge.metric(tallies) for part, tallies in base.items()},
         "sweep": [row for g in (*params.groups, ALL) for row in _sweep(what, judge, _of(searched, what, g), g, base)],
-        "groups": {group: dict(confirmed[f"range/{group}"]) for group in params.groups},
+        "confirm_groups": judged,
+        "groups": {group: ranged(confirmed[f"range/{group}"], judged, params.loss_stated) for group in params.groups},
         "notes": [*NOTES, SPREADS[len(what.rows) > 1]],
     }
+
+
+def ranged(entry: Mapping[str, Any], groups: int, stated: float) -> dict[str, Any]:
+    """A group's range; `supported` only where the tiles that confirm are of two `groups` or more and the interval of
+    the loss has a width, which a few equal losses do not give."""
+    loss = entry["at_limit"]["loss"]
+    known = loss["high"] is not None and not without_width(loss) and loss["high"] <= stated
+    return {**entry, "supported": bool(entry["confirmed"] and groups > 1 and known)}
 
 
 def _tallies(facts: Facts, part: str) -> dict[str, Tally]:

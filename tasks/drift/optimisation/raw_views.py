@@ -3,12 +3,11 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tasks.contracts import Pattern
 from tasks.drift.mosaics import Mosaics
 from tasks.isp.parametrised import HALO_PX
-from tasks.learn.data import Examples, Picked
+from tasks.learn.data import Examples, Picked, area_mean
 
 
 def half_size(mosaics: Tensor, pattern: Pattern) -> Tensor:
@@ -25,5 +24,5 @@ def examples(mosaics: Mosaics, input_px: int) -> Examples:
     """All `mosaics` as raw channels of `input_px`, by area where that is not half their side."""
     inner = mosaics.pixels[:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
     views = half_size(torch.from_numpy(inner), mosaics.calibration.pattern)
-    sized = views if views.shape[-1] == input_px else functional.adaptive_avg_pool2d(views, input_px)
+    sized = area_mean(views, input_px)
     return Examples(mosaics.ids, Picked(sized.numpy(), np.arange(len(mosaics.ids))), mosaics.truth, mosaics.whole)

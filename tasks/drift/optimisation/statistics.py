@@ -7,13 +7,16 @@ import numpy as np
 
 from tasks.drift.optimisation.cases import Case, cases_of
 from tasks.drift.params import OptimisationParams
-from tasks.learn.metrics import spread
+from tasks.drift.statistics import Cell, difference, folds, interval, sign
 from tasks.learn.scores import main_metric
 
 Facts = Mapping[str, Mapping[str, Any]]
 """What the items' receipts say, by item."""
 Points = dict[int, float]
 """Validation metric by epoch."""
+
+Groups = Mapping[str, Mapping[str, int]]
+"""By intensity how many groups (smears, frames, slides) the tiles of each role are of, over all folds."""
 
 DIFFERENCES = {"average": "", "final": ", last epoch", "test": ", test tiles"}
 """What is compared between settings, and how `what` says so."""
@@ -45,12 +48,12 @@ def values_of(facts: Facts, case: Case, metric: str, what: str) -> dict[int, flo
 
 def curve(facts: Facts, case: Case, metric: str, confidence: float) -> list[dict[str, Any]]:
     """The spread over the folds at each validation point; `step` is the optimiser's, the folds' mean, rounded."""
-    folds = folds_of(facts, case).values()
-    points = [points_of(fact, metric) for fact in folds]
-    steps = float(np.mean([fact["steps_per_epoch"] for fact in folds]))
-    epochs = sorted({epoch for own in points for epoch in own})
+    own = folds_of(facts, case).values()
+    points = [points_of(fact, metric) for fact in own]
+    steps = float(np.mean([fact["steps_per_epoch"] for fact in own]))
+    epochs = sorted({epoch for fold in points for epoch in fold})
     return [
-        {"epoch": e, "step": round(e * steps), **spread([own[e] for own in points if e in own], confidence)}
+        {"epoch": e, "step": round(e * steps), **interval(folds([fold[e] for fold in points if e in fold]), confidence)}
         for e in epochs
     ]
 
@@ -59,7 +62,7 @@ def _summary(facts: Facts, case: Case, params: OptimisationParams) -> dict[str, 
     metric, confidence = main_metric(params), params.confidence
     whole = [v for fact in folds_of(facts, case).values() for v in points_of(fact, metric).values()]
     cells = {
-        what: spread(list(values_of(facts, case, metric, what).values()), confidence)
+        what: _cell(list(values_of(facts, case, metric, what).values()), confidence)
         for what in ("average", "final", "test")
     }
     return {
@@ -72,19 +75,24 @@ def _summary(facts: Facts, case: Case, params: OptimisationParams) -> dict[str, 
     }
 
 
-def paired(first: Mapping[int, float], second: Mapping[int, float], confidence: float) -> dict[str, float | None]:
+def _cell(values: Sequence[float], confidence: float) -> Cell:
+    """The interval over folds, of which none may have a value."""
+    if not values:
+        return {"mean": None, "sd": None, "low": None, "high": None, "n": 0.0}
+    return interval(folds(values), confidence)
+
+
+def paired(first: Mapping[int, float], second: Mapping[int, float], confidence: float) -> Cell:
     """The spread of `first` - `second`, two shares, over the folds that both have."""
-    differences = [first[fold] - second[fold] for fold in sorted(set(first) & set(second))]
-    return spread(differences, confidence, 1.0, -1.0)
+    shared = sorted(set(first) & set(second))
+    if not shared:
+        return _cell([], confidence)
+    return difference(folds([first[fold] - second[fold] for fold in shared]), confidence)
 
 
-def told_apart(value: Mapping[str, float | None]) -> bool:
-    """Whether the interval of a difference leaves out 0. Equal differences of few folds give no interval."""
-    low, high = value["low"], value["high"]
-    return low is not None and high is not None and low < high and (low > 0 or high < 0)
-
-
-def _differences(facts: Facts, params: OptimisationParams) -> list[dict[str, Any]]:
+def _differences(facts: Facts, params: OptimisationParams, groups: Groups) -> list[dict[str, Any]]:
+    """Paired differences, told apart where the interval leaves out 0 and its tiles are of two groups or more: models
+    that agree on one smear tell nothing of other smears."""
     found, metric = [], main_metric(params)
     for name in params.intensities:
         pairs = [("learned", "frozen"), ("direct", "frozen")]
@@ -93,8 +101,10 @@ def _differences(facts: Facts, params: OptimisationParams) -> list[dict[str, Any
                 continue
             sides = [values_of(facts, _case(params, s, name), metric, what) for s in (first, second)]
             value = paired(sides[0], sides[1], params.confidence)
+            judged = groups[name]["test" if what == "test" else "validation"]
             named = {"intensity": name, "what": f"{first} - {second}{DIFFERENCES[what]}", "on": what}
-            found.append({**named, "value": value, "told_apart": told_apart(value)})
+            told = judged > 1 and sign(value) != 0
+            found.append({**named, "groups": judged, "value": value, "told_apart": told})
     return found
 
 
@@ -112,7 +122,7 @@ def _theta(facts: Facts, params: OptimisationParams) -> dict[str, dict[str, list
     return out
 
 
-def document(facts: Facts, params: OptimisationParams, notes: Sequence[str]) -> dict[str, Any]:
+def document(facts: Facts, params: OptimisationParams, groups: Groups, notes: Sequence[str]) -> dict[str, Any]:
     """`optimisation.json`."""
     cases = cases_of(params)
     frozen = next(fact["theta"] for item, fact in sorted(facts.items()) if Case.of(item)[0].setting == "frozen")
@@ -124,7 +134,7 @@ def document(facts: Facts, params: OptimisationParams, notes: Sequence[str]) -> 
         "folds": sorted({Case.of(item)[1] for item in facts}),
         "groups_learned": list(params.groups),
         "settings": [_summary(facts, case, params) for case in cases],
-        "differences": _differences(facts, params),
+        "differences": _differences(facts, params, groups),
         "theta": _theta(facts, params),
         "theta_initial": frozen,
         "notes": list(notes),

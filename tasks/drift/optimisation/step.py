@@ -31,7 +31,8 @@ from tasks.drift.optimisation.training import SHOWN, Trained, predicted, train
 from tasks.drift.params import OptimisationParams
 from tasks.learn import data, scores
 from tasks.learn.checkpoint import write_tensors
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import on_device, one_thread, stated
+from tasks.learn.own_code import own_code
 from tasks.lineage.digest import pretty
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job
@@ -50,8 +51,9 @@ def prepare(raw: Path, out: Path, params: OptimisationParams, repair: str) -> Jo
         _seen(case, tables[case.intensity], params)
     folds = data.folds_of(next(iter(tables.values())))
     items = [case.item(fold) for case in cases_of(params) for fold in folds]
-    values = params.model_dump(mode="json")
-    plan = Plan("drift_optimisation", out.name, inputs, values, __name__, repair, params.train.seed)
+    own, values = own_code(params.architecture, out), params.model_dump(mode="json")
+    inputs, notes = [*inputs, *own.inputs], {**stated(params.device), **own.notes}
+    plan = Plan("drift_optimisation", out.name, inputs, values, __name__, repair, params.train.seed, notes)
     return output.start(out, plan, items, lambda content: _lay_out(content, params))
 
 
@@ -74,7 +76,7 @@ def _open(job: Job) -> tuple[OptimisationParams, Path]:
 
 def process(job: Job, item: str) -> None:
     """Train and score the model of one item, resuming from its checkpoint where one is."""
-    with one_thread():
+    with on_device(job.plan["notes"]["device"]):
         params, raw = _open(job)
         case, fold = Case.of(item)
         table = tables_of(raw, params)[case.intensity]

@@ -46,6 +46,17 @@ def tiles_of(facts: Facts) -> pa.Table:
     return pa.table({"tile_id": [r[2] for r in rows], "role": [r[1] for r in rows], "fold": [r[0] for r in rows]})
 
 
+def groups_of(facts: Facts, intensity: str, table: pd.DataFrame) -> dict[str, int]:
+    """How many groups the tiles of each role are of, over all folds of the cases of an intensity."""
+    named = dict(zip(table["tile_id"], table["group"], strict=True))
+    found: dict[str, set[str]] = {"validation": set(), "test": set()}
+    for item, fact in facts.items():
+        if Case.of(item)[0].intensity == intensity:
+            for role, groups in found.items():
+                groups |= {named[tile] for tile in fact["roles"].get(role, ())}
+    return {role: len(groups) for role, groups in found.items()}
+
+
 def publish(job: Job, params: OptimisationParams, tables: Mapping[str, pd.DataFrame]) -> Record:
     """Write what stands beside the weights, and publish; `tables` are the tiles' by intensity."""
     facts = output.facts(job, job.items)
@@ -53,7 +64,9 @@ def publish(job: Job, params: OptimisationParams, tables: Mapping[str, pd.DataFr
         "tiles": {name: len(table) for name, table in tables.items()},
         "groups": len(set().union(*(table["group"] for table in tables.values()))),
     }
-    found = document(facts, params, notes.of(params, len({Case.of(item)[1] for item in facts}))) | counts
+    folds = len({Case.of(item)[1] for item in facts})
+    judged = {name: groups_of(facts, name, table) for name, table in tables.items()}
+    found = document(facts, params, judged, notes.of(params, folds)) | counts
     with storage_faults(job.out):
         pq.write_table(history_of(facts), job.content / "history.parquet")
         pq.write_table(tiles_of(facts), job.content / "tiles.parquet")

@@ -9,7 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.drift.page.paper import REFERENCES, published
 from tasks.drift.page.params import DriftReportParams
 from tasks.drift.page.parts import Part
-from tasks.drift.page.verdict import bounds, named
+from tasks.drift.page.verdict import ratio_told
+from tasks.drift.page.words import bounds, named
 from tasks.report.page import TEMPLATES as SHARED
 from tasks.report.page import drawn_from
 from tasks.report.text import number, percent
@@ -41,6 +42,7 @@ def render(
     )
     environment.filters |= {"number": number, "percent": percent, "named": named, "bounds": bounds}
     environment.globals |= {"picture": drawn_from(pictures), "published": published, "shown": shown, "groups": groups}
+    environment.globals["ratio_told"] = ratio_told
     chosen = {name: heading for name, heading in PARTS.items() if name in parts}
     return environment.get_template(PAGE.name).render(
         parts=parts,

@@ -16,7 +16,7 @@ from tasks.drift.models import GIVEN, read_network, read_task, scored_rows
 from tasks.drift.params import ScoringParams
 from tasks.drift.synthesis import inputs, score, summary
 from tasks.drift.synthesis.inputs import Inputs
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job
 from tasks.params import parse
@@ -35,7 +35,8 @@ def prepare(model: Path, raw: Path, views: Mapping[str, Path], out: Path, params
     task = read_task(model)
     paths = {"raw": raw, **{f"{inputs.VIEWS}{name}": views[name] for name in wanted}}
     inputs.open_inputs(paths, task, None, out)
-    plan = Plan("drift_given", out.name, found, params.model_dump(mode="json"), __name__, repair, task.train.seed)
+    values, notes = params.model_dump(mode="json"), stated(task.device)
+    plan = Plan("drift_given", out.name, found, values, __name__, repair, task.train.seed, notes)
     return output.start(out, plan, list(wanted), lambda content: (content / "scores").mkdir())
 
 
@@ -47,7 +48,7 @@ def _open(job: Job) -> tuple[ScoringParams, Path, Inputs]:
 
 def process(job: Job, item: str) -> None:
     """Score the model under one data model; under the first one also identity and all corruptions."""
-    with one_thread():
+    with on_device(job.plan["notes"]["device"]):
         params, model, opened = _open(job)
         tiles = score.tiles_of(opened, scored_rows(opened.table, GIVEN))
         tests = [(item, how) for how in score.data_models(params) if how.name == item]

@@ -8,25 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from tasks.drift.metric import Numbers
 from tasks.drift.params import ScoringParams
+from tasks.drift.statistics import Cell, difference, folds, groups, interval, quotient, sign
 from tasks.drift.synthesis.score import corruptions, data_models
-from tasks.drift.synthesis.tally import Cell, Numbers, Tally, best_shares, difference, percentile, ratio
-from tasks.learn.metrics import spread
+from tasks.drift.synthesis.tally import Tally, best_shares
 
 NOTES = (
     "A cell is the mean over cross-validation folds, each fold's model scored on its own groups, with sample standard "
-    "deviation and Student-t interval. Folds share training tiles, so the intervals are approximate.",
+    "deviation and Student-t interval. Folds share training tiles: variances are corrected for it (Nadeau and Bengio "
+    "2003), and the intervals stay approximate.",
+    "All trainings share one seed: initial weights and the order of tiles are one draw. What another draw would change "
+    "is in no interval.",
     "Rankings and stars choose by these cells. `test` holds the scores on the groups that chose nothing and trained "
-    "nothing: report those for what was chosen.",
+    "nothing: report those for what was chosen. Their intervals are Student's t over those groups (jackknife), of "
+    "these very models; one group has none.",
     "best_share is the share of bootstrap resamples of whole groups in which a training data model is best; with few "
     "groups it moves in large steps.",
-    "A star is told apart where its paired difference to each rival has an interval above 0 and best_share reaches "
-    "the confidence. Where it is not, another training data model may be as good.",
+    "A star is told apart where its paired difference to each rival has an interval above 0, of some width, and "
+    "best_share reaches the confidence. Where it is not, another training data model may be as good, or the few folds "
+    "are alike and do not say how sure the choice is.",
     "Averages over data models include the model's own; averages over corruptions in rankings include identity. "
     "Drops compare the own data model with all others, and identity with the corruptions alone.",
     "The worst pair is the largest of many drops, so its size is too large by chance; it shows what can happen.",
     "Corruptions are laid over finished views and are not what a camera does: a drop under them predicts no drop "
-    "under another data model, and the ratio of the two drops is one of these settings, not of nature.",
+    "under another data model, and the ratio of the two drops is one of these settings, not of nature. It has an "
+    "interval (Fieller's, over folds) only where the drop under data models is told from 0.",
 )
 
 
@@ -41,13 +48,13 @@ def document(tally: Tally, test: Tally | None, params: ScoringParams, confidence
     return {
         "matrix": cells(own, confidence),
         "corrupted": {s: cells(part, confidence) for s, part in by.items()},
-        "test": None if test is None else held_out(test.pick(own.conditions), params, confidence, seed),
+        "test": None if test is None else held_out(test.pick(own.conditions), confidence),
         "rankings": {**ranked, "columns": orders},
         "stars": {
             "data_models": stars_of(own, params, confidence, seed),
             "corruptions": {s: stars_of(part, params, confidence, seed) for s, part in by.items()},
         },
-        "drops": {**drops(own, by, params, confidence, seed), "top3_shared": shared_top(ranked)},
+        "drops": {**drops(own, by, confidence), "top3_shared": shared_top(ranked)},
         "notes": list(NOTES),
     }
 
@@ -61,18 +68,19 @@ def parts(tally: Tally, params: ScoringParams) -> tuple[Tally, dict[str, Tally]]
 
 def cells(tally: Tally, confidence: float) -> list[list[Cell]]:
     """Of each row and condition the spread over members."""
-    values = tally.of_members()
-    return [[spread(list(values[r, :, c]), confidence) for c in range(values.shape[2])] for r in range(len(values))]
+    return [[interval(folds(cell), confidence) for cell in row.T] for row in tally.of_members()]
 
 
-def held_out(tally: Tally, params: ScoringParams, confidence: float, seed: int) -> dict[str, Any]:
+def held_out(tally: Tally, confidence: float) -> dict[str, Any]:
     """Means over the folds' models on the test groups, with intervals over those groups where there are several."""
-    means, draws = tally.of_members().mean(axis=1), tally.resampled(params.resamples, seed)
-    found = [
-        [percentile(means[r, c], draws[:, r, c], len(tally.groups), confidence) for c in range(means.shape[1])]
-        for r in range(len(means))
-    ]
-    return {"matrix": found, "groups": len(tally.groups), "tiles": tally.tiles}
+    return {"matrix": over_groups(tally, confidence), "groups": len(tally.groups), "tiles": tally.tiles}
+
+
+def over_groups(tally: Tally, confidence: float) -> list[list[Cell]]:
+    """Of each row and condition the members' mean with its interval over groups."""
+    means, without = tally.mean(), tally.without_each()
+    rows, columns = means.shape
+    return [[interval(groups(means[r, c], without[:, r, c]), confidence) for c in range(columns)] for r in range(rows)]
 
 
 def ranking(tally: Tally, params: ScoringParams, confidence: float, seed: int) -> list[dict[str, Any]]:
@@ -83,7 +91,7 @@ def ranking(tally: Tally, params: ScoringParams, confidence: float, seed: int) -
         {
             "rank": rank,
             "data_model": tally.rows[r],
-            **spread(list(of_folds[r]), confidence),
+            **interval(folds(of_folds[r]), confidence),
             "best_share": float(shares[r]),
         }
         for rank, r in enumerate(order(of_folds.mean(axis=1)), 1)
@@ -112,41 +120,35 @@ def stars_of(tally: Tally, params: ScoringParams, confidence: float, seed: int) 
     for c, how in enumerate(tally.conditions):
         best, second, *_ = order(values[:, :, c].mean(axis=1))
         rivals = [r for r in range(len(values)) if r != best]
-        ahead = [difference(list(values[best, :, c] - values[r, :, c]), confidence)["low"] for r in rivals]
-        apart = all(low is not None and low > 0 for low in ahead) and shares[best, c] >= confidence
+        ahead = {r: difference(folds(values[best, :, c] - values[r, :, c]), confidence) for r in rivals}
+        apart = all(sign(ahead[r]) > 0 for r in rivals) and shares[best, c] >= confidence
         out[how.name] = {
             "train": tally.rows[best],
             "runner_up": tally.rows[second],
-            "difference": difference(list(values[best, :, c] - values[second, :, c]), confidence),
+            "difference": ahead[second],
             "best_share": float(shares[best, c]),
             "told_apart": bool(apart),
         }
     return out
 
 
-def drops(own: Tally, by: dict[str, Tally], params: ScoringParams, confidence: float, seed: int) -> dict[str, Any]:
+def drops(own: Tally, by: dict[str, Tally], confidence: float) -> dict[str, Any]:
     """From the model's own view to others, averaged over all rows: by data model, by corruption, and their ratio."""
-    members, draws = own.of_members(), own.resampled(params.resamples, seed)
-    found: dict[str, Any] = {
-        "data_models": _drop(*_own_and_others(members), confidence),
-        "corruptions": {},
-        "ratio": {},
-    }
-    below = np.subtract(*_own_and_others(draws.transpose(1, 0, 2)))
+    same, other = _own_and_others(own.of_members())
+    found: dict[str, Any] = {"data_models": _drop(same, other, confidence), "corruptions": {}, "ratio": {}}
+    mild = folds(same - other)
     for severity, part in by.items():
         same, other = _first_and_others(part.of_members())
         found["corruptions"][severity] = _drop(same, other, confidence)
-        above = np.subtract(*_first_and_others(part.resampled(params.resamples, seed).transpose(1, 0, 2)))
-        mild, severe = found["data_models"]["drop"]["mean"], float(np.mean(same - other))
-        found["ratio"][severity] = ratio(above, below, severe / mild if mild > 0 else None, confidence)
+        found["ratio"][severity] = quotient(folds(same - other), mild, confidence)
     return found
 
 
 def _drop(same: Numbers, other: Numbers, confidence: float) -> dict[str, Cell]:
     return {
-        "same": spread(list(same), confidence),
-        "other": spread(list(other), confidence),
-        "drop": difference(list(same - other), confidence),
+        "same": interval(folds(same), confidence),
+        "other": interval(folds(other), confidence),
+        "drop": difference(folds(same - other), confidence),
     }
 
 

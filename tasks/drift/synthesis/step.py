@@ -23,9 +23,10 @@ from tasks.drift.synthesis import inputs, score, summary
 from tasks.drift.synthesis.inputs import Inputs
 from tasks.learn.checkpoint import write_tensors
 from tasks.learn.data import Augmented, Examples, Picked, channel_statistics, roles
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import on_device, one_thread, stated
 from tasks.learn.losses import loss
 from tasks.learn.networks import Standardised, network_of
+from tasks.learn.own_code import own_code
 from tasks.learn.train import Row, fit
 from tasks.lineage.digest import pretty
 from tasks.lineage.recipe import Plan
@@ -45,7 +46,9 @@ def prepare(raw: Path, views: Mapping[str, Path], out: Path, params: SynthesisPa
     opened = inputs.open_inputs(paths, params, params.intensity, out)
     inputs.check_classes(opened.table, params, views[wanted[0]])
     items = [f"{name}/{member}" for name in wanted for member in models.members_of(opened.table)]
-    plan = Plan("drift_synthesis", out.name, found, params.model_dump(mode="json"), __name__, repair, params.train.seed)
+    own, values = own_code(params.architecture, out), params.model_dump(mode="json")
+    found, notes = [*found, *own.inputs], {**stated(params.device), **own.notes}
+    plan = Plan("drift_synthesis", out.name, found, values, __name__, repair, params.train.seed, notes)
     return output.start(out, plan, items, partial(_lay_out, params=params))
 
 
@@ -64,7 +67,7 @@ def _open(job: Job) -> tuple[SynthesisParams, Inputs]:
 
 def process(job: Job, item: str) -> None:
     """Train and score one model (`item` is `<data model>/fold<k>`), resuming from its checkpoint where one is."""
-    with one_thread():
+    with on_device(job.plan["notes"]["device"]):
         data_model, member = item.split("/")
         params, opened = _open(job)
         model, history = _train(job, item, params, opened)

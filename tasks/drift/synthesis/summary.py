@@ -15,6 +15,7 @@ from tasks.disk import storage_faults
 from tasks.drift.corruptions import IDENTITY, corrupt
 from tasks.drift.params import ScoringParams
 from tasks.drift.synthesis import alone, figures, matrix
+from tasks.drift.synthesis.chance import chance
 from tasks.drift.synthesis.inputs import Inputs
 from tasks.drift.synthesis.score import corruptions, data_models
 from tasks.drift.synthesis.tally import Tally, tally
@@ -45,7 +46,8 @@ def trained(scores: pd.DataFrame, inputs: Inputs, scoring: ScoringParams) -> Doc
     level, seed = inputs.params.confidence, inputs.params.train.seed
     heading = _heading(inputs, scoring, whole, scoring.data_models, whole.members, None)
     found = matrix.document(whole, test, scoring, level, seed)
-    return {**heading, **found, "worst": _worst(scores, whole, inputs, scoring, None)}
+    worst_pairs = _worst(scores, whole, inputs, scoring, None)
+    return {**heading, "chance": _chance(scores, inputs), **found, "worst": worst_pairs}
 
 
 def given(scores: pd.DataFrame, inputs: Inputs, scoring: ScoringParams, row: str, reference: str) -> Document:
@@ -53,9 +55,14 @@ def given(scores: pd.DataFrame, inputs: Inputs, scoring: ScoringParams, row: str
     whole = _tally(scores, inputs, scoring, (row,), "validation")
     if whole is None:
         raise RuntimeError("no scores")
-    found = alone.document(whole, scoring, inputs.params.confidence, inputs.params.train.seed)
+    found = alone.document(whole, scoring, inputs.params.confidence)
     heading = _heading(inputs, scoring, whole, (row,), (), reference)
-    return {**heading, **found, "worst": _worst(scores, whole, inputs, scoring, reference)}
+    worst_pairs = _worst(scores, whole, inputs, scoring, reference)
+    return {**heading, "chance": _chance(scores, inputs), **found, "worst": worst_pairs}
+
+
+def _chance(scores: pd.DataFrame, inputs: Inputs) -> float:
+    return chance(scores[scores["role"] == "validation"], inputs.table, inputs.params)
 
 
 def _tally(

@@ -1,7 +1,6 @@
 """Counts per model, condition and group as one array, the metric of any of them, and resampling of groups.
 
-The main metric is accuracy (hits over tiles) or IoU (hits over hits, false alarms and misses, pooled over tiles, mean
-of the foreground classes; 1 where a class is neither there nor named). Of several folds it is the folds' mean.
+The main metric is that of `tasks.drift.metric`; of several folds it is the folds' mean.
 """
 
 from collections.abc import Sequence
@@ -12,12 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import rng
-from tasks.drift.synthesis.score import Condition
-from tasks.learn.metrics import Value, spread
+from tasks.drift.metric import Numbers, fraction, of_nothing, share
+from tasks.drift.synthesis.score import COUNTED, Condition
 from tasks.learn.params import TaskParams, foreground
-
-Numbers = NDArray[np.float64]
-Cell = dict[str, Value]
 
 
 @dataclass(frozen=True)
@@ -54,29 +50,38 @@ class Tally:
 
     def of_members(self) -> Numbers:
         """The metric of each member on all its groups, (rows, members, conditions)."""
-        return self._metric(self.above.sum(axis=3), self.below.sum(axis=3))
+        return share(self.above.sum(axis=3), self.below.sum(axis=3), self.of_nothing)
+
+    def mean(self) -> Numbers:
+        """The members' mean, (rows, conditions)."""
+        return np.asarray(self.of_members().mean(axis=1))
+
+    def without_each(self) -> Numbers:
+        """The members' mean without each group in turn, (groups, rows, conditions): the jackknife. Without the one
+        group there is nothing, and NaN."""
+        if len(self.groups) < 2:
+            return np.full((len(self.groups), len(self.rows), len(self.conditions)), np.nan)
+        return self._weighted(1 - np.eye(len(self.groups)))
 
     def resampled(self, resamples: int, seed: int) -> Numbers:
         """The members' mean under `resamples` draws of the groups with replacement, (resamples, rows, conditions).
 
-        All cells see the same draws, so that differences are paired. A fold of which a draw holds no group has no say
-        in it. Keyed by `seed` alone.
+        All cells see the same draws, so that differences are paired. Keyed by `seed` alone.
         """
         count = len(self.groups)
         drawn = rng.generator(seed, "groups", "bootstrap").multinomial(count, [1 / count] * count, resamples)
-        total, voters = np.zeros((resamples, *self.above.shape[0:3:2])), np.zeros((resamples, 1, 1))
+        return self._weighted(drawn.astype(np.float64))
+
+    def _weighted(self, weights: Numbers) -> Numbers:
+        """The members' mean with groups weighted by `weights` (n, groups), (n, rows, conditions). A fold without a
+        group of weight has no say."""
+        total, voters = np.zeros((len(weights), *self.above.shape[0:3:2])), np.zeros((len(weights), 1, 1))
         for m in range(len(self.members)):
-            votes = (drawn @ self.seen[m] > 0)[:, None, None]
-            sums = (
-                np.tensordot(drawn.astype(np.float64), part[:, m], axes=(1, 2)) for part in (self.above, self.below)
-            )
-            total += np.where(votes, self._metric(*sums), 0.0)
+            votes = (weights @ self.seen[m] > 0)[:, None, None]
+            above, below = (np.tensordot(weights, part[:, m], axes=(1, 2)) for part in (self.above, self.below))
+            total += np.where(votes, share(above, below, self.of_nothing), 0.0)
             voters += votes
         return np.asarray(total / voters)
-
-    def _metric(self, above: Numbers, below: Numbers) -> Numbers:
-        shares = np.where(below > 0, above / np.maximum(below, 1), self.of_nothing)
-        return np.asarray(shares.mean(axis=-1))
 
 
 def tally(table: pd.DataFrame, params: TaskParams, rows: Sequence[str], conditions: Sequence[Condition]) -> Tally:
@@ -92,38 +97,19 @@ def tally(table: pd.DataFrame, params: TaskParams, rows: Sequence[str], conditio
     above, below = _sums(used, params, at, tuple(len(a) for a in axes))
     seen = np.zeros((len(members), len(groups)), bool)
     seen[at[1], at[3]] = True
-    nothing = float("nan") if params.task == "classification" else 1.0
-    return Tally(*axes, int(used["tile_id"].nunique()), above, below, seen, nothing)
+    return Tally(*axes, int(used["tile_id"].nunique()), above, below, seen, of_nothing(params))
 
 
 def _sums(
     used: pd.DataFrame, params: TaskParams, at: tuple[NDArray[np.int64], ...], shape: tuple[int, ...]
 ) -> tuple[Numbers, Numbers]:
     names = [params.classes[k] for k in foreground(params.task, params.classes)]
-    hit, alarm, miss = (
-        used[[f"{what}_{n}" for n in names]].to_numpy(np.float64) for what in ("hit", "false_alarm", "miss")
-    )
-    if params.task == "classification":
-        parts = hit.sum(axis=1, keepdims=True), (hit + miss).sum(axis=1, keepdims=True)
-    else:
-        parts = hit, hit + alarm + miss
+    columns = [[f"{what}_{n}" for n in names] for what in COUNTED]
+    parts = fraction(np.stack([used[c].to_numpy() for c in columns], axis=-1), params)
     sums = tuple(np.zeros((*shape, parts[0].shape[1])) for _ in parts)
     for total, part in zip(sums, parts, strict=True):
         np.add.at(total, at, part)
     return sums[0], sums[1]
-
-
-def difference(values: Sequence[float], confidence: float) -> Cell:
-    """The spread of paired differences of two shares, which lie in [-1, 1]."""
-    return spread(values, confidence, 1.0, -1.0)
-
-
-def percentile(value: float, draws: Numbers, groups: int, confidence: float) -> Cell:
-    """A value with the percentile interval of its resamples over `groups`; without one where there is one group."""
-    if groups < 2:
-        return {"mean": float(value), "sd": None, "low": None, "high": None, "n": float(groups)}
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return {"mean": float(value), "sd": None, "low": float(low), "high": float(high), "n": float(groups)}
 
 
 def best_shares(draws: Numbers) -> Numbers:
@@ -131,17 +117,3 @@ def best_shares(draws: Numbers) -> Numbers:
     share the best value share the resample."""
     best = draws >= draws.max(axis=1, keepdims=True) - 1e-12
     return np.asarray((best / best.sum(axis=1, keepdims=True)).mean(axis=0))
-
-
-def ratio(above: Numbers, below: Numbers, value: Value, confidence: float) -> Cell:
-    """The percentile interval of `above / below` (resamples,). An end is null where the resamples do not bound it:
-    where the divisor is 0 or less, the quotient says nothing about how many times more."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quotients = above / below
-    lows = np.where(below > 0, quotients, np.where(above > 0, np.inf, -np.inf))
-    highs = np.where(below > 0, quotients, np.inf)
-    ends = [
-        float(np.quantile(part, share, method="inverted_cdf"))
-        for part, share in ((lows, (1 - confidence) / 2), (highs, (1 + confidence) / 2))
-    ]
-    return {"value": value, **{n: e if np.isfinite(e) else None for n, e in zip(("low", "high"), ends, strict=True)}}

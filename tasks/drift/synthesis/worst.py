@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.drift.statistics import difference, folds
 from tasks.drift.synthesis.score import COUNTED, Condition
-from tasks.drift.synthesis.tally import Tally, difference
+from tasks.drift.synthesis.tally import Tally
 from tasks.learn.params import TaskParams, foreground
 
 
@@ -27,7 +28,7 @@ def worst(
     row, column = (int(i) for i in np.unravel_index(int(fall.argmax()), fall.shape))
     if fall[row, column] <= 0:
         return None
-    how, cell = tested.conditions[column], difference(list(falls[row, :, column]), confidence)
+    how, cell = tested.conditions[column], difference(folds(falls[row, :, column]), confidence)
     tile = _tile(table[table["data_model"] == own.rows[row]], own.conditions[at[row]], how, params)
     found = {"train": homes[row], "test": how.name, "tile": tile, "drop": cell["mean"]}
     found |= {"low": cell["low"], "high": cell["high"]}

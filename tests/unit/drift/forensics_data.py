@@ -1,20 +1,22 @@
 """Task models with a planted weakness, and folders of them as drift synthesis and adoption leave them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tasks import output
 from tasks.drift.models import GIVEN, read_task, weights
 from tasks.drift.params import ForensicsParams
+from tasks.isp.chain import parse_chain
 from tasks.learn.checkpoint import write_tensors
 from tasks.learn.networks import build
 from tasks.learn.params import TaskParams
 from tasks.lineage.digest import pretty
-from tests.unit.drift.conftest import WINDOW, classification, segmentation
-from tests.unit.learn.conftest import seal
+from tasks.lineage.recipe import Plan, artefact
+from tests.unit.drift.conftest import CHAINS, WINDOW, classification, segmentation
 
 HERE = "tests.unit.drift.forensics_data"
 DATA_MODEL = "bi,s,ga"
@@ -67,8 +69,18 @@ BRIGHT = TaskParams.model_validate(segmentation(architecture=own("Bright"), inpu
 RESIDUAL = TaskParams.model_validate(classification())
 
 
-def trained(out: Path, task: TaskParams, row: str = DATA_MODEL, members: Sequence[str] = FOLDS) -> Path:
-    """An output with one model a member; untrained, as their weights are what their class plants."""
+def trained(
+    out: Path,
+    task: TaskParams,
+    row: str = DATA_MODEL,
+    members: Sequence[str] = FOLDS,
+    chain: Sequence[Any] = CHAINS[DATA_MODEL],
+) -> Path:
+    """An output with one model a member; untrained, as their weights are what their class plants.
+
+    Of the views that they would have been trained on, developed by `chain`, there is the recipe alone.
+    """
+    views = planted(out.with_name(f"{out.name}-views.zarr"), [], {"operators": parse_chain(chain, row).document()})
 
     def write(content: Path) -> None:
         (content / "model.json").write_bytes(pretty({"params": task.model_dump(mode="json")}))
@@ -78,7 +90,20 @@ def trained(out: Path, task: TaskParams, row: str = DATA_MODEL, members: Sequenc
             write_tensors(file, build(task.architecture, len(task.classes), task.train.seed).state_dict())
         assert read_task(content) == task
 
-    return seal(out, write)
+    return planted(out, [artefact(f"views:{row}", views, out)], {}, write)
+
+
+def planted(
+    out: Path,
+    inputs: Sequence[Mapping[str, Any]],
+    values: Mapping[str, Any],
+    write: Callable[[Path], None] = lambda content: None,
+) -> Path:
+    """An output of rawmill at `out` with these inputs and params in its recipe."""
+    job = output.start(out, Plan("planted", out.name, inputs, values, "tasks.rng", "none"), ["all"], write)
+    output.mark_done(job, "all", [])
+    output.publish(job)
+    return out
 
 
 def given(out: Path, task: TaskParams) -> Path:
@@ -100,7 +125,6 @@ def params(**changes: Any) -> ForensicsParams:
         "loss_stated": 0.1,
         "range_steps": 5,
         "range_draws": 3,
-        "resamples": 200,
         "confidence": 0.9,
         "shown_tiles": 2,
     }

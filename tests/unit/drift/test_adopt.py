@@ -1,6 +1,7 @@
 """A user's weights are adopted whole and strictly, or refused in one line."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 from tasks.drift import adopt, models
 from tasks.errors import InputError, LineageError, ParamsError
 from tasks.learn.networks import build
-from tasks.learn.params import TaskParams
+from tasks.learn.params import ModuleParams, TaskParams
 from tasks.lineage import recipe
 from tasks.output import alone
 
@@ -109,6 +110,19 @@ def test_the_record_names_the_weights_and_the_code_of_the_network(nets: Any, tmp
     assert json.loads((out / "model.json").read_bytes())["params"]["architecture"]["path"] == f"{nets.__name__}:Net"
 
 
+def test_an_edited_network_is_adopted_anew(nets: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(trained(nets).state_dict(), file)
+
+    def key() -> str:
+        return adopt.prepare(file, tmp_path / "model", params(nets), "again").key
+
+    before = key()
+    assert key() == before
+    Path(nets.__file__).write_text(SOURCE + "# another\n")
+    assert key() != before
+
+
 def test_rawmills_own_weights_are_adopted_with_their_standardisation(tmp_path: Path, nets: Any) -> None:
     values = params(nets).model_dump() | {"architecture": {"name": "resnet18", "inplanes": [4, 4, 4, 4]}}
     wanted = TaskParams.model_validate(values)
@@ -188,6 +202,92 @@ def test_networks_that_answer_otherwise_are_refused(nets: Any, tmp_path: Path) -
             adopted(file, params(nets, task, **arguments), tmp_path / "model")
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+class Elsewhere(torch.nn.Module):
+    """Says no to views that lie on another device than its one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(1, device="meta"))
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        if views.device != self.weight.device:
+            raise RuntimeError(f"views on {views.device}")
+        return torch.zeros(len(views), 3)
+
+
+def test_views_are_tried_where_the_network_lies(nets: Any) -> None:
+    """They reach the end of `forward`: only that no gradient can come from there is wrong."""
+    with pytest.raises(ParamsError, match="differentiable") as caught:
+        adopt.check_logits(Elsewhere(), params(nets))
+    assert "views on" not in str(caught.value)
+
+
+class Reads(torch.nn.Module):
+    """Logits of what `read` makes of views (n, 3, y, x)."""
+
+    def __init__(self, read: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.head, self.read = torch.nn.Linear(3, 3), read
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.read(views).mean((2, 3)))
+        return logits
+
+
+BLIND = {
+    "detached": (lambda views: views.detach(), "do not depend on the views by any gradient"),
+    "rounded": (lambda views: views.round(), "a gradient that is 0 all over"),
+    "steep": (lambda views: (views - views.detach()).sqrt() + 1, "a gradient that is not finite"),
+}
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_networks_that_forensics_cannot_descend_are_refused(nets: Any, name: str) -> None:
+    read, words = BLIND[name]
+    with pytest.raises(ParamsError) as caught:
+        adopt.check_logits(Reads(read), params(nets))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert "keep the network differentiable in its input" in str(caught.value)
+
+
+def test_classes_that_share_a_whole_are_no_missing_gradient(nets: Any) -> None:
+    shared = torch.nn.Sequential(Reads(lambda views: views), torch.nn.Softmax(1))
+    adopt.check_logits(shared, params(nets))
+    assert all(weight.grad is None for weight in shared.parameters())
+
+
+@pytest.mark.parametrize("refused", [1, 3])
+def test_networks_that_take_batches_of_one_length_alone_are_refused(nets: Any, refused: int) -> None:
+    def read(views: torch.Tensor) -> torch.Tensor:
+        if len(views) == refused:
+            raise KeyError(f"no {refused}\nviews")
+        return views
+
+    with pytest.raises(ParamsError, match=rf"KeyError: .*no {refused}.*views \({refused}, 3, 16, 16\)") as caught:
+        adopt.check_logits(Reads(read), params(nets))
+    assert "\n" not in str(caught.value)
+
+
+FAULTY = {
+    "def make(:\n": "SyntaxError",
+    "raise ValueError('no such\\nsetting')\n": "ValueError: no such setting",
+    "def make():\n    return {}['width']\n": "KeyError: 'width'",
+    "def make():\n    raise ValueError('too wide')\n": "ValueError: too wide",
+}
+
+
+@pytest.mark.parametrize("source", FAULTY)
+def test_faults_of_a_users_code_are_told_in_one_line(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"faulty_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ParamsError) as caught:
+        build(ModuleParams(name="module", path=f"{name}:make", arguments={}), 2, 0)
+    assert FAULTY[source] in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_weights_that_are_not_finite_are_refused(nets: Any, tmp_path: Path) -> None:

@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import stats
 
 from tasks.contracts import Calibration
 from tasks.drift.forensics import ranges, search
-from tasks.drift.forensics.measure import Judge, Tally, chosen, main_value, parts_of, tally_of
+from tasks.drift.forensics.measure import chosen
 from tasks.drift.forensics.space import UNITS, names, space
 from tasks.drift.mosaics import Mosaics
 from tasks.isp.parametrised import GROUPS, HALO_PX, Parametrised, static
-from tasks.learn import scores
 from tasks.learn.determinism import one_thread
 from tasks.learn.networks import build
 from tests.unit.drift.conftest import CAMERA
@@ -100,6 +98,23 @@ def test_batches_only_bound_memory() -> None:
     assert one.loss == pytest.approx(other.loss, rel=1e-5) and one.l2 == pytest.approx(other.l2, rel=1e-4)
     assert one.metric == other.metric
     torch.testing.assert_close(one.slope, other.slope, rtol=1e-3, atol=1e-5)
+
+
+def test_batches_only_bound_memory_of_a_segmentation_with_dice_too() -> None:
+    """Tiles all of background, all of foreground and in between: pooled, Dice would depend on who is with whom."""
+    pixels = np.random.default_rng(1).uniform(0.05, 0.35, (6, SIDE, SIDE)).astype(np.float32)
+    truth = np.zeros((6, SIDE - 2 * HALO_PX, SIDE - 2 * HALO_PX), np.int64)
+    truth[1], truth[2, :8], truth[5, :2] = 1, 1, 1
+    tiles = replace(mosaics_of(pixels), truth=truth)
+    network = build(BRIGHT.architecture, 2, 1).eval().requires_grad_(False)
+    points = []
+    for batch in (6, 4, 1):
+        what = search.subject(network, model_of(), tiles, BRIGHT, batch)
+        box = space(what.model, GROUPS)
+        points.append(search.evaluate(what, box, torch.full((box.size,), 0.01), 5.0, True))
+    for point in points[1:]:
+        assert point.loss == pytest.approx(points[0].loss, rel=1e-5) and point.metric == points[0].metric
+        torch.testing.assert_close(point.slope, points[0].slope, rtol=1e-3, atol=1e-5)
 
 
 def test_gradients_stay_finite_near_black() -> None:
@@ -220,59 +235,6 @@ def test_cutting_halves_until_it_holds() -> None:
     assert ranges.cut(lambda radius: radius <= 0.3, 0.8) == 0.2
     assert ranges.cut(lambda radius: True, 0.8) == 0.8
     assert ranges.cut(lambda radius: False, 0.8) == 0
-
-
-def test_the_main_metric_is_the_stages() -> None:
-    counts = np.random.default_rng(4).integers(0, 9, (5, 2, 2))
-    for task in (RED, BRIGHT):
-        wanted = scores.headline(counts, task)[scores.main_metric(task)]
-        assert float(main_value(parts_of(counts.sum(axis=0), task), task)) == pytest.approx(wanted)
-    assert float(main_value(parts_of(np.array([[9, 0], [0, 0]]), BRIGHT), BRIGHT)) == 1
-
-
-def tally(right: list[int], wrong: list[int]) -> Tally:
-    """Of a classifier with all truth in the first class, by group."""
-    parts = np.array([[[r, 0, w], [0, w, 0]] for r, w in zip(right, wrong, strict=True)])
-    sizes = np.array(right) + np.array(wrong)
-    return Tally(tuple(f"g{i}" for i in range(len(right))), parts, 0.5 * sizes, sizes)
-
-
-JUDGE = Judge(RED, 0.9, 4000, 7)
-
-
-def test_one_models_interval_is_the_bootstraps_of_its_groups() -> None:
-    shares = [0.1, 0.4, 0.5, 0.6, 0.9, 0.3, 0.8, 0.2]
-    cell = JUDGE.metric({"given": tally([round(100 * s) for s in shares], [round(100 - 100 * s) for s in shares])})
-    assert cell["mean"] == pytest.approx(np.mean(shares)) and cell["n"] == 8
-    assert cell["sd"] == pytest.approx(np.std(shares) / 8**0.5, rel=0.05)
-    assert cell["low"] == pytest.approx(cell["mean"] - 1.645 * cell["sd"], abs=0.02)
-
-
-def test_one_group_has_no_interval() -> None:
-    cell = JUDGE.metric({"given": tally([3], [1])})
-    assert cell["mean"] == 0.75 and cell["low"] is None and cell["sd"] is None
-
-
-def test_the_loss_of_several_models_is_paired() -> None:
-    before = {f"fold{k}": tally([10 - k], [k]) for k in range(3)}
-    after = {f"fold{k}": tally([9 - k], [k + 1]) for k in range(3)}
-    same = JUDGE.loss(before, after)
-    assert [same[k] for k in ("value", "low", "high")] == pytest.approx([0.1, 0.1, 0.1])
-    gained = {**after, "fold0": tally([10], [0])}
-    found, values = JUDGE.loss(before, gained), [0.0, 0.1, 0.1]
-    half = stats.t.ppf(0.95, 2) * np.std(values, ddof=1) / 3**0.5
-    assert found["low"] == pytest.approx(np.mean(values) - half) and found["low"] < 0
-
-
-def test_the_loss_of_one_model_is_paired_by_group() -> None:
-    before, after = tally([10, 4, 7], [0, 6, 3]), tally([9, 3, 6], [1, 7, 4])
-    assert [JUDGE.loss({"given": before}, {"given": after})[k] for k in ("low", "high")] == pytest.approx([0.1, 0.1])
-
-
-def test_a_tally_survives_its_document() -> None:
-    one = tally([3, 2], [1, 0])
-    back = tally_of(one.document())
-    assert back.groups == one.groups and np.array_equal(back.parts, one.parts) and np.array_equal(back.tiles, one.tiles)
 
 
 def test_searched_tiles_are_alike_from_each_class_and_do_not_depend_on_the_others() -> None:

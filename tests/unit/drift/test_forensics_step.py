@@ -11,23 +11,28 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tasks import output
 from tasks.contracts import Record
 from tasks.drift import models, mosaics
 from tasks.drift.forensics import step
+from tasks.drift.forensics.home import theta_stat
 from tasks.drift.forensics.inputs import opened, tiles_of
 from tasks.drift.params import ForensicsParams
 from tasks.errors import LineageError, ParamsError
+from tasks.isp.chain import parse_chain
 from tasks.isp.parametrised import static
 from tasks.learn import scores
 from tasks.learn.determinism import one_thread
 from tasks.learn.networks import build
 from tasks.learn.params import TaskParams
 from tasks.lineage.digest import files_below
-from tests.unit.drift.forensics_data import BRIGHT, CONSTANT, DATA_MODEL, RED, given, params, trained
+from tests.unit.drift.conftest import CHAINS
+from tests.unit.drift.forensics_data import BRIGHT, CONSTANT, DATA_MODEL, RED, given, params, planted, trained
 
 Document = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def carry_out(job: output.Job) -> Record:
@@ -221,6 +226,37 @@ def test_models_of_another_data_model_are_refused(crops: Path, tmp_path: Path) -
         step.prepare(folder, "ma,u,me", crops, tmp_path / "out", params(), "x")
     with pytest.raises(LineageError, match="no model given"):
         step.prepare(folder, models.GIVEN, crops, tmp_path / "out", params(), "x")
+
+
+def test_theta_stat_is_the_shipped_data_model() -> None:
+    for file in ("params.yaml", "params/paper.yaml"):
+        values = yaml.safe_load((ROOT / file).read_text())
+        shipped = parse_chain(values["develop"]["variants"][DATA_MODEL], file)
+        assert shipped.document() == theta_stat(values["drift_forensics"]["microscopy"]["channels"])
+
+
+def test_models_of_a_data_model_that_is_not_theta_stat_are_refused(crops: Path, tmp_path: Path) -> None:
+    for i, name in enumerate(("ma,u,me", "bare")):
+        folder = trained(tmp_path / f"models{i}", RED, chain=CHAINS[name])
+        with pytest.raises(ParamsError, match=r"bi,s,ga is not theta-stat") as caught:
+            step.prepare(folder, DATA_MODEL, crops, tmp_path / "out", params(), "x")
+        assert len(str(caught.value).splitlines()) == 1
+    other = params(channels="rgb")
+    with pytest.raises(ParamsError, match=r"not theta-stat: .*luma"):
+        step.prepare(trained(tmp_path / "luma", RED), DATA_MODEL, crops, tmp_path / "out", other, "x")
+    job = step.prepare(given(tmp_path / "given", RED), models.GIVEN, crops, tmp_path / "out", other, "x")
+    exact = "exact: the same bytes on the same kind of machine"
+    assert job.plan["notes"] == {"device": "cpu", "tolerance": exact, "row": models.GIVEN}
+
+
+def test_the_views_that_were_trained_on_must_be_those_still(crops: Path, tmp_path: Path) -> None:
+    folder, views = trained(tmp_path / "models", RED), tmp_path / "models-views.zarr"
+    shutil.rmtree(views)
+    with pytest.raises(LineageError, match=r"models-views\.zarr: not there"):
+        step.prepare(folder, DATA_MODEL, crops, tmp_path / "out", params(), "x")
+    planted(views, [], {"operators": theta_stat("luma"), "since": "another time"})
+    with pytest.raises(LineageError, match=r"models-views\.zarr: recipe"):
+        step.prepare(folder, DATA_MODEL, crops, tmp_path / "out", params(), "x")
 
 
 def test_an_intensity_that_is_not_there_is_named(crops: Path, tmp_path: Path) -> None:

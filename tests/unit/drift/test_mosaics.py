@@ -158,11 +158,18 @@ def test_picking_keeps_tiles_and_truth_together(tmp_path: Path) -> None:
 
 
 def test_tiles_of_two_cameras_are_refused(tmp_path: Path) -> None:
-    other = {**CAMERA, "white_balance": (1.0, 1.0, 1.0)}
+    other = {**CAMERA, "white_balance": (1.0, 1.0, 1.0), "iso": 800.0}
     raw = frames(tmp_path, {"a": noise(16, 16), "b": noise(16, 16)}, {"a": CAMERA, "b": other})
     rows = table([{"item": "a"}, {"item": "b"}], 16)
-    with pytest.raises(InputError, match="2 calibrations; expected tiles of one camera"):
+    with pytest.raises(InputError, match=r"2 calibrations, which differ in white_balance;.*of its own"):
         mosaics.load(raw, rows, task(window_px=None, input_px=16))
+
+
+def test_exposures_and_gains_of_one_camera_may_differ(tmp_path: Path) -> None:
+    other = {**CAMERA, "exposure_s": 0.5, "iso": 800.0, "gain_dn_per_e": 2.0, "white_level_dn": 60000.0}
+    raw = frames(tmp_path, {"a": noise(16, 16), "b": noise(16, 16)}, {"a": CAMERA, "b": other})
+    found = mosaics.load(raw, table([{"item": "b"}, {"item": "a"}], 16), task(window_px=None, input_px=16))
+    assert found.calibration == Calibration.model_validate(CAMERA)
 
 
 def test_a_window_larger_than_the_tile_is_refused(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """The parts of drift optimisation against analytic truth and the modules that they mirror."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from tasks.drift.optimisation import raw_views, sources, statistics
 from tasks.drift.optimisation.cases import Case, cases_of, seen_params, tables_of
 from tasks.drift.optimisation.joint import BOUNDS, Joint, adam
+from tasks.drift.optimisation.summarise import groups_of
 from tasks.drift.optimisation.training import statistics_of
+from tasks.drift.statistics import sign
 from tasks.errors import ParamsError
 from tasks.isp.parametrised import Parametrised, free_only
 from tasks.learn import augment
@@ -141,15 +145,17 @@ def test_only_tiles_of_the_intensity_are_in_its_table(tmp_path: Path) -> None:
 
 
 def test_paired_differences_keep_their_sign_and_are_judged_by_their_interval() -> None:
-    """By hand: differences .1, .2, .3 have mean .2, sd .1, and t(.975, 2) = 4.302653 gives .2 +- .248414."""
+    """By hand: differences .1, .2, .3 have mean .2, sd .1; t(.975, 2) = 4.302653 and the root of .1^2 (1/3 + 1/2) give
+    .2 +- .392777. Uncorrected, .248414."""
     found = statistics.paired({0: 0.5, 1: 0.7, 2: 0.8, 9: 1.0}, {0: 0.4, 1: 0.5, 2: 0.5}, 0.95)
     assert found["mean"] == pytest.approx(0.2) and found["sd"] == pytest.approx(0.1) and found["n"] == 3
-    assert found["low"] == pytest.approx(-0.048414, abs=1e-6)
-    assert not statistics.told_apart(found)
+    assert found["low"] == pytest.approx(-0.192777, abs=1e-6)
+    assert sign(found) == 0
     down = statistics.paired({0: 0.1, 1: 0.12, 2: 0.11}, {0: 0.8, 1: 0.82, 2: 0.84}, 0.95)
-    assert down["high"] is not None and down["high"] < 0 and statistics.told_apart(down)
-    assert not statistics.told_apart(statistics.paired({0: 0.5, 1: 0.5}, {0: 0.4, 1: 0.4}, 0.95)), "no spread seen"
-    assert not statistics.told_apart(statistics.paired({0: 0.5}, {0: 0.4}, 0.95))
+    assert down["high"] is not None and down["high"] < 0 and sign(down) == -1
+    assert sign(statistics.paired({0: 0.5, 1: 0.5}, {0: 0.4, 1: 0.4}, 0.95)) == 0, "no spread seen"
+    assert sign(statistics.paired({0: 0.5}, {0: 0.4}, 0.95)) == 0
+    assert statistics.paired({0: 0.5}, {1: 0.4}, 0.95)["mean"] is None
 
 
 def test_averages_are_over_points_then_folds() -> None:
@@ -168,3 +174,31 @@ def test_averages_are_over_points_then_folds() -> None:
     found = statistics.curve(facts, case, "accuracy", 0.95)
     assert [(p["epoch"], p["step"]) for p in found] == [(2, 7), (4, 14)]
     assert [p["mean"] for p in found] == pytest.approx([0.4, 0.7])
+
+
+def fact(value: float, test: float | None, fold: int) -> dict[str, Any]:
+    return {
+        "history": [[1, "validation_accuracy", value]],
+        "steps_per_epoch": 1,
+        "headline": {"test": {"accuracy": test}},
+        "theta": {"gamma": [2.2]},
+        "roles": {"train": ["x"], "validation": [f"v{fold}"], "test": ["t0", "t1"]},
+    }
+
+
+@pytest.mark.parametrize(("second", "groups"), [("g9", 1), ("g8", 2)])
+def test_a_gain_on_the_tiles_of_one_group_is_not_told_apart(second: str, groups: int) -> None:
+    """Three folds gain alike much, but for a little, on validation and test tiles."""
+    p = params(raw_intensities=())
+    gains = (0.20, 0.21, 0.22)
+    facts = {f"frozen-high/fold{k}": fact(0.5, 0.5, k) for k in range(3)}
+    facts |= {f"learned-high/fold{k}": fact(0.5 + g, 0.5 + g, k) for k, g in enumerate(gains)}
+    table = pd.DataFrame({"tile_id": ["x", "v0", "v1", "v2", "t0", "t1"], "group": ["a", "b", "c", "d", "g9", second]})
+    judged = {"high": groups_of(facts, "high", table)}
+    assert judged["high"] == {"validation": 3, "test": groups}
+    found = {e["on"]: e for e in statistics.document(facts, p, judged, [])["differences"]}
+    assert found["final"]["told_apart"] and found["final"]["groups"] == 3
+    assert found["test"]["told_apart"] == (groups > 1) and found["test"]["groups"] == groups
+    assert found["test"]["value"]["low"] == pytest.approx(found["final"]["value"]["low"]) and sign(
+        found["test"]["value"]
+    )

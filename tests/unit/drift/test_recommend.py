@@ -1,11 +1,13 @@
 """Which model to serve: the starred one, with its scores; of an unknown chain, what was and was not measured."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -16,9 +18,19 @@ from tasks.drift.recommend import recommend
 from tasks.drift.synthesis import step
 from tasks.errors import InputError, LineageError, ParamsError
 from tasks.isp.chain import parse_chain
-from tests.unit.drift.conftest import CHAINS, WINDOW, classification, segmentation
+from tests.unit.drift.conftest import (
+    CHAINS,
+    WINDOW,
+    classification,
+    developed,
+    segmentation,
+    write_crops,
+    write_table,
+)
 from tests.unit.drift.test_synthesis_step import module, scoring
+from tests.unit.learn.conftest import seal
 
+MISLABELLED = "g1-WARM-0-i1000"
 Stores = Mapping[str, Path]
 
 
@@ -31,11 +43,32 @@ def made(raw: Path, views: Stores, out: Path, task: dict[str, Any]) -> Path:
     return step.finish(job).path
 
 
+def write_mislabelled(content: Path) -> None:
+    """The crops, of which one in the first training group is called by the other class."""
+    write_crops(content)
+    rows = pq.read_table(content / "tiles.parquet").to_pylist()
+    write_table(content, [{**one, "label": "COOL"} if one["tile_id"] == MISLABELLED else one for one in rows])
+
+
 @pytest.fixture(scope="module")
-def synthesis(crops: Path, crop_views: Stores, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the reader of colour: only what was trained on `bare` is right there."""
+def mislabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return seal(tmp_path_factory.mktemp("data") / "raw" / "crops.zarr", write_mislabelled)
+
+
+@pytest.fixture(scope="module")
+def mislabelled_views(mislabelled: Path) -> Stores:
+    return developed(mislabelled, mislabelled.parent.parent / "variants" / "crops")
+
+
+@pytest.fixture(scope="module")
+def synthesis(mislabelled: Path, mislabelled_views: Stores, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the reader of colour: only what was trained on `bare` is right there, but for one tile.
+
+    Without that tile it would be ahead by the same share in each fold, and the interval of equal differences has no
+    width: it tells nothing.
+    """
     out = tmp_path_factory.mktemp("drift") / "synthesis"
-    return made(crops, crop_views, out, classification(architecture=module("colour")))
+    return made(mislabelled, mislabelled_views, out, classification(architecture=module("colour")))
 
 
 def test_the_starred_model_is_served(synthesis: Path) -> None:
@@ -43,12 +76,41 @@ def test_the_starred_model_is_served(synthesis: Path) -> None:
     told = found.document()
     assert (told["train"], told["measured"], told["told_apart"], told["nearest"]) == ("bare", True, True, None)
     assert told["weights"] == [str(synthesis / "models" / "bare" / f"fold{k}.safetensors") for k in range(3)]
-    assert told["score"]["mean"] == 1 and told["test"] == {"mean": 1, "sd": None, "low": None, "high": None, "n": 1}
-    assert told["best_share"] == 1 and told["difference"]["mean"] == 0.5
+    assert told["score"]["mean"] == pytest.approx(35 / 36), "36 tiles, one with another's label"
+    assert told["test"] == {"mean": 1, "sd": None, "low": None, "high": None, "n": 1}
+    assert told["best_share"] == 1 and told["difference"]["mean"] == pytest.approx(16 / 36)
     assert json.loads(json.dumps(told)) == told
     lines = "\n".join(found.lines())
     assert "serve the models trained on bare" in lines and "told apart from every rival" in lines
-    assert "on 1 test group that chose nothing" in lines and "standard deviation 0.000" in lines
+    assert "on 1 test group that chose nothing" in lines and "standard deviation 0.048" in lines
+
+
+def test_one_fold_model_is_to_be_served_for_no_ensemble_was_measured(synthesis: Path) -> None:
+    words = "each of the 3 fold models was scored alone: serve one of them; an ensemble of them was not measured"
+    found = recommend(synthesis, "bare")
+    assert words in found.lines() and found.document()["serving"] == words
+
+
+def flipped(file: Path) -> None:
+    """One bit of the last byte is another; the size is the same."""
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["matrix.json", "model.json", "models/bare/fold1.safetensors"])
+def test_what_is_served_is_what_was_written(synthesis: Path, tmp_path: Path, name: str) -> None:
+    folder = Path(shutil.copytree(synthesis, tmp_path / "synthesis"))
+    flipped(folder / name)
+    with pytest.raises(LineageError, match=f"{name}: sha256"):
+        recommend(folder, "bare")
+
+
+def test_distances_are_of_tables_that_are_whole(crops: Path, crop_views: Stores, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(crop_views["bare"], tmp_path / "bare.zarr"))
+    flipped(copy / "tiles.parquet")
+    with pytest.raises(LineageError, match=r"tiles\.parquet: sha256"):
+        environment.nearest(parse_chain(untested(2.0), "x"), crops, {**crop_views, "bare": copy}, {"window_px": None})
 
 
 def test_a_tie_is_called_a_tie(synthesis: Path) -> None:

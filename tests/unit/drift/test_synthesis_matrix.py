@@ -10,8 +10,9 @@ from scipy import stats
 
 from tasks.drift.params import ScoringParams
 from tasks.drift.synthesis import alone, figures, matrix, summary
+from tasks.drift.synthesis.chance import chance, constant
 from tasks.drift.synthesis.score import Condition, corruptions, data_models
-from tasks.drift.synthesis.tally import Tally, best_shares, difference, percentile, ratio, tally
+from tasks.drift.synthesis.tally import Tally, best_shares, tally
 from tasks.drift.synthesis.worst import worst
 from tasks.learn.params import TaskParams
 from tests.unit.drift.conftest import classification, segmentation
@@ -52,10 +53,10 @@ EASY = [
 """Under p, q, r; identity; contrast 2, 4; elastic 2, 4."""
 
 
-def test_a_cell_is_mean_deviation_and_student_t() -> None:
+def test_a_cell_is_mean_deviation_and_corrected_student_t() -> None:
     hits = np.array([[[80.0, 60.0, 70.0]]])
     (cell,) = matrix.cells(counted(hits, scoring(), ONE_EACH), 0.9)[0]
-    half = stats.t.ppf(0.95, 2) * 0.1 / np.sqrt(3)
+    half = stats.t.ppf(0.95, 2) * 0.1 * np.sqrt(1 / 3 + 1 / 2)
     assert [cell[k] for k in ("mean", "sd", "low", "high", "n")] == pytest.approx([0.7, 0.1, 0.7 - half, 0.7 + half, 3])
 
 
@@ -82,12 +83,14 @@ def test_rankings_drops_and_shared_names() -> None:
 
 
 def test_a_star_is_told_apart_only_from_all_rivals() -> None:
+    """And not by differences that are equal, whose interval has no width."""
     steady, noisy = np.array([0.9, 0.91, 0.89]), np.array([0.2, 0.85, 0.7])
-    for third, apart in ((steady - 0.3, True), (noisy, False)):
-        hits = TILES * np.array([[steady], [steady - 0.1], [third]])
+    near, equal = steady - [0.1, 0.11, 0.09], steady - 0.1
+    for second, third, apart in ((near, near - 0.1, True), (near, noisy, False), (equal, near - 0.1, False)):
+        hits = TILES * np.array([[steady], [second], [third]])
         star = matrix.stars_of(counted(hits, scoring(), ONE_EACH), scoring(), 0.95, 1)["p"]
         assert (star["train"], star["runner_up"], star["told_apart"]) == ("p", "q", apart)
-        assert star["difference"]["mean"] == pytest.approx(0.1) and star["difference"]["low"] > 0.09
+        assert star["difference"]["mean"] == pytest.approx(0.1) and 0.06 < star["difference"]["low"] <= 0.1
         assert star["best_share"] == 1
 
 
@@ -137,26 +140,23 @@ def test_equal_rows_share_the_resamples() -> None:
     assert best_shares(np.array([[[0.5], [0.5], [0.4]], [[0.5], [0.6], [0.6]]]))[:, 0].tolist() == [0.25, 0.5, 0.25]
 
 
-def test_differences_are_not_cut_at_0() -> None:
-    cell = difference([-0.1, 0.1], 0.5)
-    assert (
-        cell["mean"] == pytest.approx(0) and cell["low"] == pytest.approx(-0.1) and cell["high"] == pytest.approx(0.1)
-    )
-    assert difference([0.3], 0.9) == {"mean": 0.3, "sd": None, "low": None, "high": None, "n": 1.0}
+def test_the_groups_are_left_out_in_turn() -> None:
+    """Of a fold with one group and one with two; without its one group a fold has no say."""
+    counts = counted(TILES * np.array([[[0.9, 0.5, 0.8]]]), scoring(), ((0,), (1, 2)))
+    without = counts.without_each()[:, 0, 0]
+    np.testing.assert_allclose(without, [(0.5 + 0.8) / 2, (0.9 + 0.8) / 2, (0.9 + 0.5) / 2])
+    assert counts.mean().item() == pytest.approx((0.9 + 0.65) / 2)
+    assert np.isnan(counted(TILES * np.array([[[0.9]]]), scoring(), ((0,),)).without_each()).all()
 
 
-def test_one_group_gives_no_interval() -> None:
-    assert percentile(0.4, np.full(10, 0.4), 1, 0.9) == {"mean": 0.4, "sd": None, "low": None, "high": None, "n": 1.0}
-
-
-def test_the_ratio_is_unbounded_where_the_divisor_may_be_0() -> None:
-    above, below = np.full(100, 0.3), np.linspace(0.1, 0.2, 100)
-    sure = ratio(above, below, 2.0, 0.9)
-    assert 1.5 < sure["low"] < 1.7 and 2.7 < sure["high"] < 3
-    below[:20] = -0.01
-    loose = ratio(above, below, 2.0, 0.9)
-    assert loose["high"] is None and loose["low"] == pytest.approx(sure["low"])
-    assert ratio(np.zeros(10), np.zeros(10), None, 0.9) == {"value": None, "low": None, "high": None}
+def test_held_out_scores_have_intervals_over_groups_and_one_group_none() -> None:
+    """Two models on the same test groups: Student's t of the groups' means, by hand."""
+    hits = TILES * np.array([[[0.9, 0.7, 0.8]]])
+    (cell,) = matrix.held_out(counted(hits, scoring(), ((0, 1, 2), (0, 1, 2))), 0.9)["matrix"][0]
+    half = stats.t.ppf(0.95, 2) * 0.1 / np.sqrt(3)
+    assert [cell[k] for k in ("mean", "low", "high", "n")] == pytest.approx([0.8, 0.8 - half, min(0.8 + half, 1), 3])
+    (one,) = matrix.held_out(counted(hits[:, :, :1], scoring(), ((0,), (0,))), 0.9)["matrix"][0]
+    assert one == {"mean": 0.9, "sd": None, "low": None, "high": None, "n": 1.0}
 
 
 def table(params: TaskParams, entries: list[tuple[str, str, str, str, list[tuple[int, int, int]]]]) -> pd.DataFrame:
@@ -218,11 +218,16 @@ def test_a_given_model_has_intervals_over_groups() -> None:
     hits = TILES * np.array(
         [[[0.9, 0.7], [0.5, 0.3], [0.8, 0.8], [0.9, 0.7], [0.4, 0.4], [0.2, 0.2], [0.2, 0], [0, 0]]]
     )
-    found = alone.document(counted(hits, scoring(), ((0, 1),)), scoring(), 0.95, 1)
-    assert found["matrix"][0][0] == {"mean": pytest.approx(0.8), "sd": None, "low": 0.7, "high": 0.9, "n": 2.0}
+    found = alone.document(counted(hits, scoring(), ((0, 1),)), scoring(), 0.95)
+    assert found["matrix"][0][0] == {"mean": pytest.approx(0.8), "sd": None, "low": 0.0, "high": 1.0, "n": 2.0}, (
+        "two groups"
+    )
     assert found["matrix"][0][2]["low"] == found["matrix"][0][2]["high"] == 0.8
     drops = found["drops"]
     assert drops["data_models"]["drop"]["mean"] == pytest.approx(0.8 - 0.6)
+    half = stats.t.ppf(0.975, 1) * 0.1 / np.sqrt(2) / np.sqrt(2)
+    wide = drops["data_models"]["drop"]
+    assert [wide["low"], wide["high"]] == pytest.approx([0.2 - half, 0.2 + half]), "0.25 and 0.15, paired"
     assert drops["corruptions"]["2"]["drop"]["mean"] == pytest.approx(0.8 - (0.4 + 0.1) / 2)
     assert drops["ratio"]["2"]["value"] == pytest.approx(0.55 / 0.2)
     assert found["stars"] is None and found["rankings"] is None
@@ -244,3 +249,47 @@ def test_numbers_to_follow_and_figures_of_the_same_bytes(tmp_path: Any) -> None:
     drawn = [figures.matrices(tmp_path / f"{k}.png", found, 4).read_bytes() for k in range(2)]
     assert drawn[0] == drawn[1] and drawn[0][:4] == b"\x89PNG"
     assert figures.matrices(tmp_path / "2.png", found, 2).read_bytes() != drawn[0]
+
+
+def scored_by_truth(params: TaskParams, truth: np.ndarray, guess: np.ndarray, members: list[str]) -> pd.DataFrame:
+    """A score table of two models under two conditions each, from class indices (n, pixels)."""
+    first = 1 if params.task == "segmentation" else 0
+    rows = []
+    for row, name in ((r, c) for r in ("p", "q") for c in ("p", "q")):
+        for i, (t, g) in enumerate(zip(truth, guess, strict=True)):
+            own = {"data_model": row, "member": members[i], "role": "validation", "tile_id": f"t{i}"}
+            entry: dict[str, Any] = {**own, "kind": "data_model", "condition": name, "severity": 0}
+            for k, called in enumerate(params.classes[first:], first):
+                counts = (t == k) & (g == k), (t != k) & (g == k), (t == k) & (g != k)
+                for what, found in zip(("hit", "false_alarm", "miss"), counts, strict=True):
+                    entry[f"{what}_{called}"] = int(found.sum())
+            rows.append(entry)
+    return pd.DataFrame(rows)
+
+
+def test_chance_is_the_score_of_the_best_constant_answer() -> None:
+    """By scoring every constant answer on the truth; what the models guessed has no say."""
+    g, members = np.random.default_rng(8), ["fold0"] * 5 + ["fold1"] * 7
+    params = TaskParams.model_validate(classification())
+    truth, guess = (g.integers(0, len(params.classes), (12, 1)) for _ in range(2))
+    tiles = pd.DataFrame({"tile_id": [f"t{i}" for i in range(12)], "height_px": 4, "width_px": 4})
+    right = [np.mean([(truth[:5] == k).mean(), (truth[5:] == k).mean()]) for k in range(len(params.classes))]
+    assert chance(scored_by_truth(params, truth, guess, members), tiles, params) == pytest.approx(max(right))
+
+
+def test_chance_of_a_segmentation_is_the_iou_of_a_class_everywhere() -> None:
+    g, members = np.random.default_rng(9), ["fold0"] * 5 + ["fold1"] * 7
+    params = TaskParams.model_validate(segmentation())
+    assert len(params.classes) == 2
+    truth, guess = g.integers(0, 4, (12, 16)) == 0, g.integers(0, 2, (12, 16)) == 1
+    tiles = pd.DataFrame({"tile_id": [f"t{i}" for i in range(12)], "height_px": 4, "width_px": 4})
+    wanted = np.mean([truth[:5].mean(), truth[5:].mean()])
+    table = scored_by_truth(params, truth.astype(int), guess.astype(int), members)
+    assert chance(table, tiles, params) == pytest.approx(wanted)
+
+
+def test_constant_answers_of_several_classes_and_of_none() -> None:
+    """An absent class that is not named counts as 1, as in any score."""
+    params = TaskParams.model_validate({**segmentation(), "classes": ("other", "car", "road")})
+    assert constant(np.array([25, 10]), 100, params) == pytest.approx([0.125, 0.05, 0.0])
+    assert constant(np.array([0, 10]), 100, params) == pytest.approx([0.0, 0.55, 0.5])

@@ -1,16 +1,20 @@
 """A user's own network by import path, and the window of a tile that a network sees."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.errors import InputError, ParamsError
-from tasks.learn import data
+from tasks.learn import checkpoint, data
+from tasks.learn.losses import cross_entropy
 from tasks.learn.networks import build, network_of, where
-from tasks.learn.params import LearnParams, ModuleParams
+from tasks.learn.params import LearnParams, ModuleParams, TrainParams
+from tasks.learn.train import fit
 from tasks.params import parse
 
 
@@ -108,3 +112,52 @@ def test_a_gpu_that_is_not_there_is_asked_for_in_vain(
 def test_a_model_says_where_it_lies() -> None:
     assert where(nn.Linear(2, 2, device="meta")).type == "meta"
     assert where(nn.ReLU()).type == "cpu"
+    assert where(nn.BatchNorm1d(2, affine=False, device="meta")).type == "meta", "it has buffers alone"
+
+
+class Drops(MeanColour):
+    def forward(self, views: Tensor) -> Tensor:
+        out: Tensor = self.head(nn.functional.dropout(views.mean(dim=(2, 3)), 0.5, self.training))
+        return out
+
+
+def drops(classes: int) -> nn.Module:
+    return Drops(classes)
+
+
+class Greys:
+    """Tiles of one grey each."""
+
+    def __len__(self) -> int:
+        return 12
+
+    def batch(self, indices: NDArray[np.int64], epoch: int) -> tuple[Tensor, Tensor]:
+        grey = torch.from_numpy(indices).float() / 12
+        return grey[:, None, None, None].expand(-1, 3, 8, 8), torch.from_numpy(indices % 3)
+
+
+def trained(place: Path, epochs: int, disturb: int) -> dict[str, Tensor]:
+    model = build(module(f"{__name__}:drops", classes=3), 3, 1)
+    torch.manual_seed(disturb)
+    params = TrainParams(seed=4, learning_rate=0.1, weight_decay=0.0, batch_tiles=4, epochs=epochs)
+    torch.rand(disturb)
+    fit(model, Greys(), cross_entropy, params, "drops", place)
+    return model.state_dict()
+
+
+def test_what_a_network_drops_depends_on_the_seed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, other = trained(tmp_path / "a", 4, 1), trained(tmp_path / "b", 4, 99)
+    assert all(torch.equal(whole[key], other[key]) for key in whole)
+    real, saved = checkpoint.save, []
+
+    def killed(*arguments: Any) -> None:
+        real(*arguments)
+        saved.append(arguments)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "c", 4, 5)
+    again = trained(tmp_path / "c", 4, 7)
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
