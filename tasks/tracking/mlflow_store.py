@@ -67,7 +67,7 @@ def track(job: Job, record: Record) -> str:
 
 def _track(job: Job, record: Record) -> str:
     mlflow = client()
-    name = f"{job.plan['stage']} {job.plan['name']}"
+    name = f"{job.plan['stage']} {called(job, record)}"
     run = mlflow.create_run(experiment(mlflow), run_name=name, tags=_tags(job, record))
     try:
         _log(mlflow, run.info.run_id, job, record)
@@ -78,6 +78,12 @@ def _track(job: Job, record: Record) -> str:
     return str(run.info.run_id)
 
 
+def called(job: Job, record: Record) -> str:
+    """The output's name, with its task's where outputs are called alike for every task, as those of drift."""
+    name = str(job.plan["name"])
+    return f"{record.path.parent.name}-{name}" if job.plan["stage"].startswith("drift_") else name
+
+
 def _tags(job: Job, record: Record) -> dict[str, str]:
     return {"stage": job.plan["stage"], "recipe": record.recipe, "root": record.root, "output": str(record.path)}
 
@@ -85,21 +91,26 @@ def _tags(job: Job, record: Record) -> dict[str, str]:
 def _log(mlflow: MlflowClient, run: str, job: Job, record: Record) -> None:
     now = int(time.time() * 1000)
     params = [Param(k, v[:PARAM_CHARACTERS]) for k, v in flat(job.plan["params"])]
-    metrics = [Metric(k, v, now, 0) for k, v in record.metrics.items()]
-    metrics += [Metric(k, v, now, step) for k, curve in record.curves.items() for step, v in curve]
+    metrics = [Metric(allowed(k), v, now, 0) for k, v in record.metrics.items()]
+    metrics += [Metric(allowed(k), v, now, step) for k, curve in record.curves.items() for step, v in curve]
     for i in range(0, max(len(params), len(metrics)), 100):
         mlflow.log_batch(run, metrics=metrics[i : i + 100], params=params[i : i + 100])
     mlflow.log_inputs(run, [dataset(entry) for entry in job.plan["inputs"]])
     for figure in record.figures:
         mlflow.log_artifact(run, str(figure), "figures")
     if record.models:
-        register(mlflow, run, job.plan["name"], record)
+        register(mlflow, run, called(job, record), record)
+
+
+def allowed(key: str) -> str:
+    """`key` with `_` for what MLflow allows in no name of a param or metric, such as the commas of `ma,s,me`."""
+    return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in key)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """(dotted key, text) pairs of nested params; lists as JSON. Keys hold only what MLflow allows."""
     for key, value in values.items():
-        name = prefix + "".join(c if c.isalnum() or c in "_-./ " else "_" for c in key)
+        name = prefix + allowed(key)
         if isinstance(value, Mapping):
             yield from flat(value, f"{name}.")
         else:
@@ -118,7 +129,8 @@ def dataset(entry: Mapping[str, Any]) -> DatasetInput:
 def register(mlflow: MlflowClient, run: str, name: str, record: Record) -> None:
     """A new version of the registered model `name`, tagged with its digests, under the alias `candidate`."""
     for model in record.models:
-        mlflow.log_artifact(run, str(model), "model")
+        inside = model.relative_to(record.path).parent.as_posix()  # files of one name lie in folders of their own
+        mlflow.log_artifact(run, str(model), f"model/{inside}".removesuffix("/."))
     try:
         mlflow.create_registered_model(name)
     except MlflowException as error:

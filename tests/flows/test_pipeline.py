@@ -184,6 +184,7 @@ def test_runs_are_in_mlflow_and_in_the_ledger(made: Path) -> None:
         assert digests == {(i.get("root") or i["sha256"])[:36] for i in inputs}
     names = {m.name for m in client.search_registered_models()}
     assert names >= {"microscopy", "drone", "autoencoder", "denoiser", "encoder", "segmenter"}
+    assert names >= {"microscopy-synthesis", "microscopy-optimisation"}
 
 
 @pytest.mark.parametrize(("stage", "out"), [(("segmenter", "slides"), "data/models/segmenter")])

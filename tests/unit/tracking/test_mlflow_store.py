@@ -83,3 +83,21 @@ def test_processes_that_use_a_new_store_together_do_not_clash(tmp_path: Path) ->
 
 def test_nested_params_become_dotted_keys() -> None:
     assert dict(flat({"a": {"b": {"c": [1, 2]}}, "d": "x"})) == {"a.b.c": "[1,2]", "d": "x"}
+
+
+def test_a_drift_output_has_all_its_models_under_its_tasks_name(made: tuple[output.Job, output.Record]) -> None:
+    plan = Plan("drift_synthesis", "synthesis", [SOURCE], PARAMS, "tasks.rng", "rawmill repro drift_synthesis")
+    job = output.start(Path("data/drift/cells/synthesis"), plan, ["all"], lambda _: None)
+    names = [f"models/{row}/fold0.safetensors" for row in ("bi,s,me", "ma,s,me")]
+    for name in names:
+        (job.content / name).parent.mkdir(parents=True)
+        (job.content / name).write_bytes(name.encode())
+    output.mark_done(job, "all", [job.content / name for name in names])
+    curves = {"ma,s,me/fold0/train_loss": ((1, 2.0), (2, 1.0))}
+    run = client().get_run(tracking.track(job, output.publish(job, {"drop": 0.1}, curves, [], names)))
+    assert run.info.run_name == "drift_synthesis cells-synthesis"
+    assert run.data.metrics == {"drop": 0.1, "ma_s_me/fold0/train_loss": 1.0}
+    for row in ("bi,s,me", "ma,s,me"):
+        (file,) = client().list_artifacts(run.info.run_id, f"model/models/{row}")
+        assert file.path == f"model/models/{row}/fold0.safetensors"
+    assert client().get_model_version_by_alias("cells-synthesis", "candidate").tags["trust"] == "candidate"
