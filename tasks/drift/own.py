@@ -15,7 +15,15 @@ from tasks.drift import mosaics
 from tasks.drift.page.params import DriftReportParams
 from tasks.drift.page.parts import read_document
 from tasks.drift.page.verdict import figure
-from tasks.drift.params import Above, ForensicsParams, Group, OptimisationParams, ScoringParams, Share, SynthesisParams
+from tasks.drift.params import (
+    Above,
+    ForensicsParams,
+    OptimisationParams,
+    ScoringParams,
+    SettingsParams,
+    Share,
+    SynthesisParams,
+)
 from tasks.errors import InputError, LineageError, ParamsError, fault
 from tasks.learn.data import read_table
 from tasks.learn.determinism import one_thread
@@ -57,17 +65,10 @@ class LearningParams(Params):
     confidence: Share
 
 
-class SettingsParams(Params):
+class OwnSettingsParams(SettingsParams):
     """What `OptimisationParams` holds besides the task model, whose training has its own length here."""
 
     train: TrainParams
-    channels: Literal["luma", "yuv", "rgb"]
-    intensities: Annotated[dict[str, Above], Field(min_length=1)]
-    raw_intensities: tuple[str, ...]
-    data_model_learning_rate: Above
-    groups: Annotated[tuple[Group, ...], Field(min_length=1)]
-    validate_every_epochs: Positive
-    shown_tiles: Positive
 
 
 class OwnParams(Params):
@@ -78,7 +79,7 @@ class OwnParams(Params):
     learning: LearningParams
     scoring: ScoringParams
     forensics: ForensicsParams
-    optimisation: SettingsParams
+    optimisation: OwnSettingsParams
     report: DriftReportParams
 
     @model_validator(mode="after")

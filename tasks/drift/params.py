@@ -79,8 +79,8 @@ class ForensicsParams(Params):
         return self
 
 
-class OptimisationParams(TaskParams):
-    """Drift optimisation: the data model learned with the task model, frozen, or left out (thesis A, 3.3.3)."""
+class SettingsParams(Params):
+    """The settings of drift optimisation: what is learned of the data model, at which intensities."""
 
     channels: Literal["luma", "yuv", "rgb"]
     intensities: Annotated[dict[str, Above], Field(min_length=1)]
@@ -93,3 +93,7 @@ class OptimisationParams(TaskParams):
     """What of theta is learned."""
     validate_every_epochs: Positive
     shown_tiles: Positive
+
+
+class OptimisationParams(TaskParams, SettingsParams):
+    """Drift optimisation: the data model learned with the task model, frozen, or left out (thesis A, 3.3.3)."""

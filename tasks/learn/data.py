@@ -3,7 +3,7 @@
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,18 @@ def roles(table: pd.DataFrame, fold: int) -> dict[str, list[int]]:
     return {role: [int(i) for i in np.flatnonzero(mask)] for role, mask in masks.items()}
 
 
+def check_classes(where: Path, table: pd.DataFrame, params: TaskParams, among: str = "") -> None:
+    """`InputError` where a class of a classification is in no training tile of a fold: it could never be learnt.
+
+    `where` is the file of the table, `among` ends the sentence that says what is wrong.
+    """
+    for fold in folds_of(table) if params.task == "classification" else ():
+        absent = sorted(set(params.classes) - set(table.loc[roles(table, fold)["train"], "label"]))
+        if absent:
+            wrong = f"no training tile of class {absent[0]} for fold {fold}{among}"
+            raise InputError(fault(where, wrong, "each class", "bring more groups or fewer folds"))
+
+
 def area_mean(image: Tensor, side_px: int) -> Tensor:
     """(n, c, y, x) float32 to (n, c, side, side): each new pixel the mean of all pixels that its area touches.
 
@@ -170,6 +182,14 @@ def read_view(views: Path, row: Any, scale: float) -> Floats:
     return (np.asarray(stored).astype(np.float64) * scale).astype(np.float32)
 
 
+def read_views(views: Path, table: pd.DataFrame, params: TaskParams, side_px: int) -> Iterator[Floats]:
+    """Of each tile of `table`, a table of the variant store `views`, what the params' window shows: (3, side, side)."""
+    scale = float(read_attributes(views)["scale"])
+    for row, side in zip(table.itertuples(index=False), table["height_px"].to_list(), strict=True):
+        seen = window_of(side, params.window_px)
+        yield resize_views(read_view(views, row, scale)[None, :, seen, seen], side_px)[0]
+
+
 def read_mask(raw: Path, row: Any) -> Classes:
     """One tile's mask (y, x) int64 from the label image of its item in the raw store."""
     return np.asarray(open_array(raw / row.mask / "0")[_window(row)]).astype(np.int64)
@@ -211,19 +231,11 @@ def load(views: Path, raw: Path | None, table: pd.DataFrame, params: TaskParams,
 
     `raw` holds the masks of a segmentation. Raises `InputError` where a mask holds a value without a class.
     """
-    scale = float(read_attributes(views)["scale"])
-    rows = list(table.itertuples(index=False))
-
-    def resized() -> Iterable[Floats]:
-        for row, side in zip(rows, table["height_px"].to_list(), strict=True):
-            seen = window_of(side, params.window_px)
-            yield resize_views(read_view(views, row, scale)[None, :, seen, seen], params.input_px)[0]
-
-    shape = (len(rows), 3, params.input_px, params.input_px)
+    shape = (len(table), 3, params.input_px, params.input_px)
     truth = truth_of(table, raw, params)
-    every = Picked(memory_map(cache, shape, resized), np.arange(len(rows)))
-    whole = None if raw is None else WholeMasks(raw, tuple(rows))
-    return Examples(tuple(table["tile_id"]), every, truth, whole)
+    every = memory_map(cache, shape, lambda: read_views(views, table, params, params.input_px))
+    whole = None if raw is None else WholeMasks(raw, tuple(table.itertuples(index=False)))
+    return Examples(tuple(table["tile_id"]), Picked(every, np.arange(len(table))), truth, whole)
 
 
 def truth_of(table: pd.DataFrame, raw: Path | None, params: TaskParams) -> Classes:

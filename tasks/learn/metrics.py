@@ -93,8 +93,8 @@ def per_class(matrix: Counts, classes: Sequence[str]) -> dict[str, dict[str, Val
     return out
 
 
-def spread(values: Sequence[float], confidence: float, most: float = 1.0, least: float = 0.0) -> dict[str, Value]:
-    """Mean, sample standard deviation and Student-t interval of `values` in [least, most]; None where fewer than two
+def spread(values: Sequence[float], confidence: float, most: float = 1.0) -> dict[str, Value]:
+    """Mean, sample standard deviation and Student-t interval of `values` in [0, most]; None where fewer than two
     define it. The interval is cut to that range (a logit has no value at 0 and 1, which folds do reach)."""
     n = len(values)
     mean = float(np.mean(values)) if n else None
@@ -102,7 +102,7 @@ def spread(values: Sequence[float], confidence: float, most: float = 1.0, least:
         return {"mean": mean, "sd": None, "low": None, "high": None, "n": float(n)}
     sd = float(np.std(values, ddof=1))
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / float(np.sqrt(n))
-    return {"mean": mean, "sd": sd, "low": max(mean - half, least), "high": min(mean + half, most), "n": float(n)}
+    return {"mean": mean, "sd": sd, "low": max(mean - half, 0.0), "high": min(mean + half, most), "n": float(n)}
 
 
 def summary(folds: Sequence[Mapping[str, Value]], confidence: float) -> dict[str, dict[str, Value]]:

@@ -1,15 +1,18 @@
 """How one fold's model does on the tiles that it was not trained on."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from tasks.disk import storage_faults
 from tasks.learn import metrics
 from tasks.learn.data import Examples
 from tasks.learn.params import TaskParams, foreground
@@ -88,6 +91,24 @@ def _overlap(counts: Counts, total: Counts, classes: Sequence[int]) -> dict[str,
 def main_metric(params: TaskParams) -> str:
     """The name of the one number that stands for a task."""
     return "accuracy" if params.task == "classification" else "iou"
+
+
+def validation(model: nn.Module, tiles: Examples, params: TaskParams) -> list[tuple[str, float]]:
+    """The headline on validation tiles, as rows of a history; without what is undefined."""
+    found = headline(tile_counts(model, tiles, params)[0], params)
+    return [(f"validation_{name}", value) for name, value in found.items() if value is not None]
+
+
+def judge(file: Path, model: nn.Module, parts: Mapping[str, Examples], params: TaskParams) -> dict[str, Any]:
+    """Score `model` on the parts that are scored and write `prediction_table` to `file`; returns the confusion counts
+    and the headline of each. Raises `StoreError` where it cannot be written."""
+    scored = {role: (parts[role], *tile_counts(model, parts[role], params)) for role in SCORED}
+    with storage_faults(file):
+        pq.write_table(prediction_table(scored, params), file)
+    return {
+        "confusion": {role: counts.sum(axis=0).tolist() for role, (_, counts, _) in scored.items()},
+        "headline": {role: headline(counts, params) for role, (_, counts, _) in scored.items()},
+    }
 
 
 def prediction_table(parts: Mapping[str, tuple[Examples, Counts, NDArray[np.float32]]], params: TaskParams) -> pa.Table:

@@ -7,16 +7,13 @@ an item is one fold. Layout of the output: docs/data-model.md, "Models".
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 from torch import nn
 
 from tasks import output, store
 from tasks.contracts import Record
-from tasks.disk import storage_faults
-from tasks.errors import InputError, ParamsError, fault
+from tasks.errors import ParamsError, fault
 from tasks.learn import data, losses, scores, summarise
 from tasks.learn.checkpoint import write_tensors
 from tasks.learn.determinism import on_device, one_thread, stated
@@ -44,7 +41,7 @@ def prepare(views: Path, masks: Path | None, out: Path, params: LearnParams, rep
     _check_variant(views, params)
     table = data.read_table(views, params)
     folds = data.folds_of(table)
-    _check_classes(views, table, params)
+    data.check_classes(views / "tiles.parquet", table, params)
     own, values = own_code(params.architecture, out), params.model_dump(mode="json")
     inputs, notes = [*inputs, *own.inputs], {**stated(params.device), **own.notes}
     plan = Plan("learn", out.name, inputs, values, __name__, repair, params.train.seed, notes)
@@ -55,16 +52,6 @@ def _check_variant(views: Path, params: LearnParams) -> None:
     found = store.read_attributes(views)["variant"]
     if found != params.variant:
         raise ParamsError(fault(views, f"variant {found}", params.variant, "name the store of that variant"))
-
-
-def _check_classes(views: Path, table: pd.DataFrame, params: LearnParams) -> None:
-    """Each class of a classification must be in each fold's training tiles, or it could never be learnt."""
-    for fold in data.folds_of(table):
-        rows = data.roles(table, fold)["train"]
-        absent = sorted(set(params.classes) - set(table.loc[rows, "label"]))
-        if params.task == "classification" and absent:
-            wrong = f"no training tile of class {absent[0]} for fold {fold}"
-            raise InputError(fault(views / "tiles.parquet", wrong, "each class", "bring more groups or fewer folds"))
 
 
 def _lay_out(content: Path, params: LearnParams) -> None:
@@ -90,9 +77,10 @@ def process(job: Job, item: str) -> None:
         model, history = _train(job, item, params, parts)
         weights = job.content / f"{item}.safetensors"
         write_tensors(weights, model.state_dict())
-        table_file, facts = _score(job, item, params, model, parts)
+        predictions = job.content / "predictions" / f"{item}.parquet"
+        facts = scores.judge(predictions, model, parts, params)
         roles = {role: list(part.ids) for role, part in parts.items()}
-        output.mark_done(job, item, [weights, table_file], {**facts, "history": history, "roles": roles})
+        output.mark_done(job, item, [weights, predictions], {**facts, "history": history, "roles": roles})
 
 
 def _train(
@@ -105,26 +93,10 @@ def _train(
     def observe(trained: nn.Module, epoch: int) -> list[tuple[str, float]]:
         if epoch % params.validate_every_epochs and epoch != params.train.epochs:
             return []
-        counts, _ = scores.tile_counts(trained, parts["validation"], params)
-        found = scores.headline(counts, params)
-        return [(f"validation_{name}", value) for name, value in found.items() if value is not None]
+        return scores.validation(trained, parts["validation"], params)
 
     place = job.staging / "checkpoint" / item
     return model, fit(model, source, partial(losses.loss, params.loss), params.train, item, place, observe)
-
-
-def _score(
-    job: Job, item: str, params: LearnParams, model: nn.Module, parts: Mapping[str, data.Examples]
-) -> tuple[Path, dict[str, Any]]:
-    scored = {role: (parts[role], *scores.tile_counts(model, parts[role], params)) for role in scores.SCORED}
-    file = job.content / "predictions" / f"{item}.parquet"
-    with storage_faults(file):
-        pq.write_table(scores.prediction_table(scored, params), file)
-    facts = {
-        "confusion": {role: counts.sum(axis=0).tolist() for role, (_, counts, _) in scored.items()},
-        "headline": {role: scores.headline(counts, params) for role, (_, counts, _) in scored.items()},
-    }
-    return file, facts
 
 
 def finish(job: Job) -> Record:

@@ -9,7 +9,6 @@ import pandas as pd
 from tasks.drift.params import OptimisationParams
 from tasks.errors import InputError, ParamsError, fault
 from tasks.learn import data
-from tasks.learn.params import TaskParams
 
 Setting = Literal["learned", "frozen", "direct"]
 SETTINGS: tuple[Setting, ...] = ("learned", "frozen", "direct")
@@ -72,19 +71,10 @@ def tables_of(raw: Path, params: OptimisationParams) -> dict[str, pd.DataFrame]:
             known = f"one of {', '.join(map(str, there))}"
             raise ParamsError(fault(raw / "tiles.parquet", wrong, known, "mend intensities in the params"))
         found[name] = table[table["intensity"] == exposure].reset_index(drop=True)
-        _check_classes(raw, found[name], params)
+        data.check_classes(raw / "tiles.parquet", found[name], params, f" at intensity {exposure}")
     if len({data.folds_of(own) for own in found.values()}) > 1:
         raise InputError(fault(raw, "folds differ between intensities", "the same", "ingest groups at each intensity"))
     return found
-
-
-def _check_classes(raw: Path, table: pd.DataFrame, params: TaskParams) -> None:
-    """Each class of a classification must be in each fold's training tiles, or it could never be learnt."""
-    for fold in data.folds_of(table) if params.task == "classification" else ():
-        absent = sorted(set(params.classes) - set(table.loc[data.roles(table, fold)["train"], "label"]))
-        if absent:
-            wrong = f"no training tile of class {absent[0]} for fold {fold} at intensity {table['intensity'][0]}"
-            raise InputError(fault(raw / "tiles.parquet", wrong, "each class", "bring more groups or fewer folds"))
 
 
 def seen_params(params: OptimisationParams, case: Case, tile_px: int) -> OptimisationParams:

@@ -10,18 +10,15 @@ An item is one fold of a setting at an intensity, "learned-low/fold0". Layout of
     tiles.parquet, history.parquet, optimisation.json, figures/
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import torch
 
 from tasks import output
 from tasks.contracts import Record
-from tasks.disk import storage_faults
 from tasks.drift import models, mosaics
 from tasks.drift.mosaics import Mosaics
 from tasks.drift.optimisation import shown, summarise
@@ -83,7 +80,8 @@ def process(job: Job, item: str) -> None:
         seen = _seen(case, table, params)
         parts = _parts(raw, table, fold, seen)
         trained = train(case, seen, parts, fold, job.staging / "checkpoint" / case.row / f"fold{fold}")
-        predictions, facts = _score(job, case, fold, trained, seen)
+        predictions = job.content / "predictions" / case.row / f"fold{fold}.parquet"
+        facts = scores.judge(predictions, trained.model, trained.parts, seen)
         roles = {role: list(part.ids) for role, part in parts.items() if role != SHOWN}
         files = [*_write(job, case, fold, trained), predictions]
         output.mark_done(job, item, files, {**facts, **_course(trained), "roles": roles})
@@ -121,21 +119,6 @@ def _course(trained: Trained) -> dict[str, Any]:
     model = trained.model.data_model
     theta = {} if model is None else {k: v.reshape(-1).tolist() for k, v in theta_of(model).items()}
     return {"history": trained.history, "steps_per_epoch": trained.steps_per_epoch, "theta": theta}
-
-
-def _score(
-    job: Job, case: Case, fold: int, trained: Trained, params: OptimisationParams
-) -> tuple[Path, Mapping[str, Any]]:
-    parts = trained.parts
-    scored = {role: (parts[role], *scores.tile_counts(trained.model, parts[role], params)) for role in scores.SCORED}
-    file = job.content / "predictions" / case.row / f"fold{fold}.parquet"
-    with storage_faults(file):
-        pq.write_table(scores.prediction_table(scored, params), file)
-    facts = {
-        "confusion": {role: counts.sum(axis=0).tolist() for role, (_, counts, _) in scored.items()},
-        "headline": {role: scores.headline(counts, params) for role, (_, counts, _) in scored.items()},
-    }
-    return file, facts
 
 
 def finish(job: Job) -> Record:

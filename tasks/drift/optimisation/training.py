@@ -58,12 +58,7 @@ class Watch:
             with storage_faults(self.file):
                 self.file.parent.mkdir(parents=True, exist_ok=True)
             write_tensors(self.file, {"classes": predicted(model, self.tiles[SHOWN].examples())})
-        return self._scores(model) if due else []
-
-    def _scores(self, model: nn.Module) -> list[tuple[str, float]]:
-        counts, _ = scores.tile_counts(model, self.tiles["validation"].examples(), self.params)
-        found = scores.headline(counts, self.params)
-        return [(f"validation_{name}", value) for name, value in found.items() if value is not None]
+        return scores.validation(model, self.tiles["validation"].examples(), self.params) if due else []
 
     def first(self) -> Tensor | None:
         return read_tensors(self.file)["classes"] if self.params.task == "segmentation" else None

@@ -1,7 +1,7 @@
 """What drift synthesis reads: one raw store and its views under several data models, tile for tile the same."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,9 @@ from tasks.learn.data import (
     Classes,
     Floats,
     WholeMasks,
-    folds_of,
     memory_map,
     read_table,
-    read_view,
-    resize_views,
-    roles,
+    read_views,
     truth_of,
     window_of,
 )
@@ -69,14 +66,9 @@ class Inputs:
 
     def _kept(self, data_model: str, side_px: int) -> Floats:
         place = self.cache / f"{data_model}-{side_px}.npy"
-        return memory_map(place, (len(self.table), 3, side_px, side_px), lambda: self._read(data_model, side_px))
-
-    def _read(self, data_model: str, side_px: int) -> Iterator[Floats]:
         where, table = self.stores[data_model], self.tables[data_model]
-        scale = float(store.read_attributes(where)["scale"])
-        for row, side in zip(table.itertuples(index=False), table["height_px"].to_list(), strict=True):
-            seen = window_of(side, self.params.window_px)
-            yield resize_views(read_view(where, row, scale)[None, :, seen, seen], side_px)[0]
+        shape = (len(table), 3, side_px, side_px)
+        return memory_map(place, shape, lambda: read_views(where, table, self.params, side_px))
 
 
 def entries(raw: Path, views: Mapping[str, Path], wanted: Sequence[str], out: Path) -> list[dict[str, Any]]:
@@ -134,14 +126,3 @@ def _check_sides(path: Path, table: pd.DataFrame, params: TaskParams) -> None:
         raise InputError(fault(path / "tiles.parquet", wrong, "one size", "ingest with one tile side"))
     for side in sides:
         window_of(side, params.window_px)
-
-
-def check_classes(table: pd.DataFrame, params: TaskParams, where: Path) -> None:
-    """Each class of a classification must be in each fold's training tiles, or it could never be learnt."""
-    if params.task == "segmentation":
-        return
-    for fold in folds_of(table):
-        absent = sorted(set(params.classes) - set(table.loc[roles(table, fold)["train"], "label"]))
-        if absent:
-            wrong = f"no training tile of class {absent[0]} for fold {fold}"
-            raise InputError(fault(where / "tiles.parquet", wrong, "each class", "bring more groups or fewer folds"))

@@ -22,7 +22,7 @@ from tasks.drift.params import SynthesisParams
 from tasks.drift.synthesis import inputs, score, summary
 from tasks.drift.synthesis.inputs import Inputs
 from tasks.learn.checkpoint import write_tensors
-from tasks.learn.data import Augmented, Examples, Picked, channel_statistics, roles
+from tasks.learn.data import Augmented, Examples, Picked, channel_statistics, check_classes, roles
 from tasks.learn.determinism import on_device, one_thread, stated
 from tasks.learn.losses import loss
 from tasks.learn.networks import Standardised, network_of
@@ -44,7 +44,7 @@ def prepare(raw: Path, views: Mapping[str, Path], out: Path, params: SynthesisPa
     found = inputs.entries(raw, views, wanted, out)
     paths = {"raw": raw, **{f"{inputs.VIEWS}{name}": views[name] for name in wanted}}
     opened = inputs.open_inputs(paths, params, params.intensity, out)
-    inputs.check_classes(opened.table, params, views[wanted[0]])
+    check_classes(views[wanted[0]] / "tiles.parquet", opened.table, params)
     items = [f"{name}/{member}" for name in wanted for member in models.members_of(opened.table)]
     own, values = own_code(params.architecture, out), params.model_dump(mode="json")
     found, notes = [*found, *own.inputs], {**stated(params.device), **own.notes}

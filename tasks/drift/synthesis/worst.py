@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.drift.metric import main_value
 from tasks.drift.statistics import difference, folds
 from tasks.drift.synthesis.score import COUNTED, Condition
 from tasks.drift.synthesis.tally import Tally
@@ -44,9 +45,6 @@ def _of_tiles(scored: pd.DataFrame, how: Condition, params: TaskParams) -> "pd.S
     """The metric of each tile under one condition, sorted by id."""
     at = (scored["kind"] == how.kind) & (scored["condition"] == how.name) & (scored["severity"] == how.severity)
     tiles = scored[at].groupby("tile_id", sort=True).sum(numeric_only=True)
-    parts = []
-    for k in foreground(params.task, params.classes):
-        hit, alarm, miss = (tiles[f"{what}_{params.classes[k]}"] for what in COUNTED)
-        parts.append(hit if params.task == "classification" else (hit / (hit + alarm + miss)).fillna(1.0))
-    joined = pd.concat(parts, axis=1)
-    return joined.sum(axis=1) if params.task == "classification" else joined.mean(axis=1)
+    names = [params.classes[k] for k in foreground(params.task, params.classes)]
+    parts = np.stack([tiles[[f"{what}_{name}" for what in COUNTED]].to_numpy() for name in names], axis=1)
+    return pd.Series(main_value(parts, params), tiles.index)
