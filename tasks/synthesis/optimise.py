@@ -111,7 +111,7 @@ def _micro(run: Run, objective: Objective, fit: FitParams, what: str, group: Gro
     wanted = -(-fit.batch // (group.size * fit.accumulate))
     if run.step == fit.steps:
         return run.micro or wanted
-    one = [part[:1].to(device) for part in objective.draw(run.step, rows)]
+    one = [part[:1].clone().to(device) for part in objective.draw(run.step, rows)]
 
     def forward() -> Tensor:
         with _autocast(fit, device):
