@@ -36,7 +36,7 @@ def rows(slide: str, split: str, mask: np.ndarray) -> list[dict]:
     return found
 
 
-def plant(out: Path) -> Path:
+def plant(out: Path, annotated: bool = True) -> Path:
     """A published raw store of three slides, the last held out."""
     plan = Plan("ingest", "slides", [], {}, "tasks.rng", "dvc repro ingest@slides")
     job = output.start(out, plan, ["all"], lambda content: None)
@@ -47,10 +47,14 @@ def plant(out: Path) -> Path:
         picture, mask = planted(slide)
         path = job.content / "slides" / slide
         store.create_image(path, store.Image("cyx", picture.shape, "uint8", 0.5, 1, 64, 128, store.RGB))
-        store.create_labels(path, {"annotation": store.Image("yx", mask.shape, "uint8", 0.5, 1, 64, 128, label=True)})
         store.write_image(path, lambda w, p=picture: p[w])
-        store.write_image(path / "labels" / "annotation", lambda w, m=mask: m[w])
-        tiles += rows(slide, split, mask)
+        if annotated:
+            label = store.Image("yx", mask.shape, "uint8", 0.5, 1, 64, 128, label=True)
+            store.create_labels(path, {"annotation": label})
+            store.write_image(path / "labels" / "annotation", lambda w, m=mask: m[w])
+            tiles += rows(slide, split, mask)
+        else:
+            tiles += [{**row, "mask": ""} for row in rows(slide, split, 0 * mask)]
     pd.DataFrame(tiles).to_parquet(job.content / "tiles.parquet", index=False)
     output.mark_done(job, "all", [job.content / "tiles.parquet"])
     output.publish(job)
