@@ -36,7 +36,7 @@ def rows(slide: str, split: str, mask: np.ndarray) -> list[dict]:
     return found
 
 
-def plant(out: Path) -> Path:
+def plant(out: Path, annotated: bool = True) -> Path:
     """A published raw store of three slides, the last held out."""
     plan = Plan("ingest", "slides", [], {}, "tasks.rng", "dvc repro ingest@slides")
     job = output.start(out, plan, ["all"], lambda content: None)
@@ -47,10 +47,14 @@ def plant(out: Path) -> Path:
         picture, mask = planted(slide)
         path = job.content / "slides" / slide
         store.create_image(path, store.Image("cyx", picture.shape, "uint8", 0.5, 1, 64, 128, store.RGB))
-        store.create_labels(path, {"annotation": store.Image("yx", mask.shape, "uint8", 0.5, 1, 64, 128, label=True)})
         store.write_image(path, lambda w, p=picture: p[w])
-        store.write_image(path / "labels" / "annotation", lambda w, m=mask: m[w])
-        tiles += rows(slide, split, mask)
+        if annotated:
+            label = store.Image("yx", mask.shape, "uint8", 0.5, 1, 64, 128, label=True)
+            store.create_labels(path, {"annotation": label})
+            store.write_image(path / "labels" / "annotation", lambda w, m=mask: m[w])
+            tiles += rows(slide, split, mask)
+        else:
+            tiles += [{**row, "mask": ""} for row in rows(slide, split, 0 * mask)]
     pd.DataFrame(tiles).to_parquet(job.content / "tiles.parquet", index=False)
     output.mark_done(job, "all", [job.content / "tiles.parquet"])
     output.publish(job)
@@ -59,11 +63,16 @@ def plant(out: Path) -> Path:
 
 FIT = {
     "batch": 4,
+    "accumulate": 1,
     "steps": 4,
     "max_learning_rate": 2e-3,
     "warmup_fraction": 0.25,
     "ema_decay": 0.9,
     "checkpoint_every_steps": 2,
+    "precision": "float32",
+    "compile": False,
+    "device": "cpu",
+    "processes": 1,
 }
 AUTOENCODER = {
     "seed": 7,
@@ -80,6 +89,15 @@ AUTOENCODER = {
     "fit": FIT,
     "kl_weight": 1e-6,
     "gradient_weight": 0.5,
+    "perceptual": {"weight": 0.0},
+    "adversarial": {
+        "weight": 0.0,
+        "feature_weight": 0.0,
+        "start_step": 0,
+        "learning_rate": 1e-4,
+        "channels": 4,
+        "layers": 2,
+    },
     "held_out_tiles": 4,
 }
 DENOISER = {
@@ -90,6 +108,7 @@ DENOISER = {
         "blocks_per_level": 1,
         "norm_groups": 4,
         "head_channels": 8,
+        "heads": None,
     },
     "diffusion": {"timesteps": 100, "schedule": "cosine", "prediction": "epsilon"},
     "fit": FIT,
