@@ -54,20 +54,21 @@ def sequential(told: Readable, channels: int, denoise: Denoise, how: Sampling) -
     for k, step in enumerate(how.steps):
         replica, predicted, time = y.copy(), np.zeros_like(y), len(how.steps) - k - 1
         for corner in how.windows(size, k):
-            rows, columns = place = _place(corner, how.window)
+            rows, columns = here = place(corner, how.window)
             z, c = replica[:, rows, columns], told.read(rows, columns)
             with torch.inference_mode():
                 z0 = denoise(torch.from_numpy(z.copy())[None], torch.from_numpy(c)[None], step.t)[0].cpu().numpy()
             moved = advance(z, z0, earlier[:, rows, columns], how.fresh(channels, rows, columns, k), step)
-            behind = level[place] == time + 1
+            behind = level[here] == time + 1
             np.copyto(y[:, rows, columns], moved, where=behind)
             np.copyto(predicted[:, rows, columns], z0, where=behind)
-            level[place][behind] = time
+            level[here][behind] = time
         earlier = predicted
     return y
 
 
-def _place(corner: Corner, window: Corner) -> tuple[slice, slice]:
+def place(corner: Corner, window: Corner) -> tuple[slice, slice]:
+    """Rows and columns of a window."""
     return slice(corner[0], corner[0] + window[0]), slice(corner[1], corner[1] + window[1])
 
 
@@ -112,7 +113,7 @@ def sliding_window(told: Readable, channels: int, evaluate: Evaluate, how: Sampl
     y0 = np.zeros((channels, *size), np.float32)
     for corners in outwards(size, how.window):
         z = _outpaint(told, evaluate, how, process, corners, y0, made)
-        for rows, columns in (_place(corner, how.window) for corner in corners):
+        for rows, columns in (place(corner, how.window) for corner in corners):
             np.copyto(y0[:, rows, columns], z.read(rows, columns), where=~made[rows, columns])
             made[rows, columns] = True
     return y0
@@ -129,7 +130,7 @@ def _outpaint(
 ) -> Canvas:
     """A canvas on which the windows of a round, which share no pixel, have run all steps."""
     z, clean = Canvas(y0.shape), [Canvas(y0.shape), Canvas(y0.shape)]
-    channels, places = len(y0), [_place(corner, how.window) for corner in corners]
+    channels, places = len(y0), [place(corner, how.window) for corner in corners]
     for rows, columns in places:
         z.write(rows, columns, how.first(channels, rows, columns))
     batches = [corners[at : at + how.batch_windows] for at in range(0, len(corners), how.batch_windows)]
@@ -140,7 +141,7 @@ def _outpaint(
             z.write(rows, columns, alpha * y0[:, rows, columns] + sigma * fresh, made[rows, columns])
         for batch, found in evaluate(Snapshot(z, told, step.t, how.window), batches):
             for corner, z0 in zip(batch, found, strict=True):
-                rows, columns = _place(corner, how.window)
+                rows, columns = place(corner, how.window)
                 fresh_noise = how.fresh(channels, rows, columns, k)
                 before = clean[(k - 1) % 2].read(rows, columns) if step.extrapolate else None
                 z.write(rows, columns, advance(z.read(rows, columns), z0, before, fresh_noise, step))
@@ -191,6 +192,6 @@ def _collage(told: Readable, evaluate: Evaluate, how: Sampling, z: Canvas, t: in
         batches = [corners[at : at + how.batch_windows] for at in range(0, len(corners), how.batch_windows)]
         for batch, found in evaluate(Snapshot(z, told, t, size), batches):
             for corner, z0 in zip(batch, found, strict=True):
-                rows, columns = _place(corner, size)
+                rows, columns = place(corner, size)
                 clean[:, rows, columns] += coefficient[corner] * z0
     return clean
