@@ -114,6 +114,23 @@ SYNTHESISE = {
     },
     "masks": {"zoom": [0.7, 1.5], "minimum_coverage": 0.6, "candidates": 4, "smallest_region_px": 16},
 }
+INPAINT = {
+    "seed": 9,
+    "region": "largest",
+    "region_fractions": [0.1, 0.9],
+    "targets": ["same"],
+    "guidances": [0.0, 1.0],
+    "resample": 1,
+    "feather_px": 0,
+    "sampler": {
+        "steps": 3,
+        "solver": "ddim",
+        "eta": 0.0,
+        "law": "random",
+        "batch_windows": 8,
+        "device": "cpu",
+    },
+}
 
 
 def carry_out(step, job):
