@@ -31,21 +31,17 @@ Encode = Callable[[Picture], Values]
 """Pictures (n, 3, h * factor, w * factor) -> latents (n, c, h, w)."""
 
 
-@dataclass(frozen=True)
 class Blocks:
     """A picture (b, y, x) by blocks of `factor` x `factor` pixels: `shape` and `read` count blocks along y and x.
 
     At least `side` blocks along each axis; what lies beyond the picture repeats its border.
     """
 
-    picture: NDArray[np.uint8]
-    factor: int
-    side: int
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        height, width = (max(-(-n // self.factor), self.side) for n in self.picture.shape[1:])
-        return len(self.picture), height, width
+    def __init__(self, picture: NDArray[np.uint8], factor: int, side: int) -> None:
+        height, width = (max(-(-n // factor), side) for n in picture.shape[1:])
+        self.shape = (len(picture), height, width)
+        self.picture = picture
+        self.factor = factor
 
     def read(self, y: slice, x: slice) -> Values:
         """(b, y * factor, x * factor)"""

@@ -1,4 +1,4 @@
-"""Params of the stages `autoencoder`, `denoiser` and `synthesise`, of `rawmill inpaint`, and what stands in their models' `model.json`."""
+"""Params of the stages `autoencoder`, `denoiser` and `synthesise` and of `inpaint`, and what `model.json` holds."""
 
 from typing import Annotated, Literal, Self
 

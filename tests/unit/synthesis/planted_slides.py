@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import output, store
-from tasks.lineage.recipe import Plan
+from tasks.lineage.recipe import Plan, source_file
 from tasks.rng import generator
 
 TILE, SIDE = 32, 128
@@ -36,9 +36,13 @@ def rows(slide: str, split: str, mask: np.ndarray) -> list[dict]:
     return found
 
 
-def plant(out: Path) -> Path:
-    """A published raw store of three slides, the last held out."""
-    plan = Plan("ingest", "slides", [], {}, "tasks.rng", "dvc repro ingest@slides")
+def plant(out: Path, sources: Path | None = None) -> Path:
+    """A published raw store of three slides, the last held out; as if ingested from files in `sources`, if named."""
+    files = [sources / f"{slide}.tif" for slide in "abc"] if sources else []
+    for file in files:
+        file.write_text(file.name)
+    inputs = [source_file("picture", file, out) for file in files]
+    plan = Plan("ingest", "slides", inputs, {}, "tasks.rng", "dvc repro ingest@slides")
     job = output.start(out, plan, ["all"], lambda content: None)
     store.create_group(job.content, {"rawmill": {"version": 1, "kind": "slides", "classes": CLASSES}})
     store.create_group(job.content / "slides", {})
