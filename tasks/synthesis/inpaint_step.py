@@ -152,13 +152,15 @@ def process(job: Job, item: str) -> None:
     with on_device(sampler.device):
         codec = autoencoder.load(folder.input_path(job, "autoencoder"), sampler.device)
         model = denoiser.load(folder.input_path(job, "denoiser"), sampler.device)
-        files = _write_labels(image, original, wish.target, model.about.classes)
+        asked = original.asked(wish.target, model.about.classes)
+        files = _write_labels(image, asked, original.region)
         how = _sampling(params, model, wish)
         known = real_latents(original, codec, model, how, scratch)
         told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
         state = State(known.z0.shape, scratch)
         latents = sample(told, codec.channels, evaluator(job, sampler, model), how, state, known)
-        seen, weight = pixels(latents, codec, how.window[0]), inpaint.weights(original.region, params.feather_px)
+        seen = pixels(latents, codec, how.window[0])
+        weight = inpaint.weights(original.region, original.crossfade_px(asked, params.feather_px))
         files += write_image(image, lambda w: inpaint.compose(original.picture[w], seen(w), weight[w[1:]]))
     told_of = {**_measured(image, original), "recipe": _recipe(job, wish)}
     mark_done(job, item, files, told_of)
@@ -179,10 +181,9 @@ def _original(job: Job, name: str) -> Original:
     return originals.tile(folder.input_path(job, "raw"), name, _params(job).region)
 
 
-def _write_labels(image: Path, original: Original, target: str, classes: Sequence[str]) -> list[Path]:
-    asked, region = original.asked(target, classes), original.region.astype(np.uint8)
+def _write_labels(image: Path, asked: NDArray[np.uint8], region: NDArray[np.bool_]) -> list[Path]:
     files = write_image(image / "labels" / "mask", lambda w: asked[w])
-    return files + write_image(image / "labels" / "region", lambda w: region[w])
+    return files + write_image(image / "labels" / "region", lambda w: region[w].astype(np.uint8))
 
 
 def _sampling(params: InpaintParams, model: denoiser.Model, wish: Wish) -> Sampling:
@@ -232,7 +233,7 @@ def finish(job: Job) -> Record:
     table = pd.DataFrame([_row(job, item, told[item]) for item in job.items])
     table.to_parquet(job.content / "samples.parquet", index=False)
     _sheet(job)
-    met = table[table["original_seam_dn"] > 0]
+    met = table[(table["original_seam_dn"] > 0) & (table["target"] == SAME)]  # else an edge is what is asked for
     metrics = {"samples": float(len(table)), "region_fraction": float(table["region_fraction"].mean())}
     for w, rows in met.groupby("guidance"):
         metrics[f"seam_ratio_w{w:g}"] = float(rows["seam_dn"].sum() / rows["original_seam_dn"].sum())

@@ -34,6 +34,12 @@ class Original:
             return self.annotation
         return np.where(self.region, np.uint8(classes.index(target) + 1), self.annotation)
 
+    def crossfade_px(self, asked: NDArray[np.uint8], feather_px: int) -> int:
+        """`feather_px`, or 0 where another class is `asked` than is annotated: a rim of the old class under the new
+        label would be a false label."""
+        replaced = (self.annotation > 0) & (asked != self.annotation)
+        return 0 if replaced.any() else feather_px
+
 
 def check_store(raw: Path, classes: Sequence[str], pixel_size_um: float | None) -> None:
     """Raises `InputError` unless `raw` holds slides with the model's classes and scale."""

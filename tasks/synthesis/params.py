@@ -204,7 +204,7 @@ class InpaintParams(Params):
     resample: Count
     """How often each step is taken, with a jump back between (RePaint's r); 1 = no jumps."""
     feather_px: Annotated[int, Field(ge=0)]
-    """Width of the crossfade from the original, inside the region."""
+    """Width of the crossfade from the original, inside the region; none where another class is asked than annotated."""
     sampler: SolverParams
 
     @model_validator(mode="after")

@@ -98,6 +98,18 @@ def test_of_a_tile_only_the_largest_area_is_made_again(models, raw, monkeypatch,
     assert np.array_equal(sample_of(record, "s00000", "mask"), half)
 
 
+def test_no_rim_of_the_old_class_is_left_under_the_new_label():
+    annotation = np.zeros((4, 4), np.uint8)
+    annotation[:, 2:] = 1
+    original = originals.Original("t", np.zeros((3, 4, 4), np.uint8), annotation, annotation > 0)
+    classes = ["red", "blue"]
+    assert original.crossfade_px(original.asked("same", classes), 3) == 3
+    assert original.crossfade_px(original.asked("red", classes), 3) == 3
+    assert original.crossfade_px(original.asked("blue", classes), 3) == 0
+    unknown = originals.Original("p", original.picture, np.zeros((4, 4), np.uint8), original.region)
+    assert unknown.crossfade_px(unknown.asked("blue", classes), 3) == 3
+
+
 def test_a_killed_sample_resumes_to_the_same_bytes(models, half, tmp_path, monkeypatch):
     picture, region, _ = half
     params = with_(targets=["red"], guidances=[1.0])
