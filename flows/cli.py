@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import _drift_cli, _ingest_cli
+from flows import _drift_cli, _ingest_cli, _synthesis_cli
 from flows._options import AsJson, Calibration, Data, Out, ParamsFile, make, params_file, show
 from tasks.errors import InputError, ParamsError, RawmillError, fault
 
@@ -123,6 +123,9 @@ def synthesize(
     section_params = parse(SynthesiseParams, values, "the options of synthesize")
     repair = f"rawmill synthesize --model {model} --size {size} --seed {seed} --count {count} --out {out}"
     make(step, lambda: step.prepare(model, out, section_params, out.stem, repair, mask), as_json)
+
+
+app.command(epilog=_synthesis_cli.INPAINT_EXAMPLES)(_synthesis_cli.inpaint)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -93,9 +93,10 @@ class Codec:
 
 
 def raw_latents(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Latent means (n, c, y/f, x/f) before scaling."""
+    """Latent means (n, c, y/f, x/f) before scaling, computed where the network is."""
+    place = next(network.parameters()).device
     with torch.inference_mode():
-        found: NDArray[np.float32] = network.encode(to_network(pictures))[0].numpy()
+        found: NDArray[np.float32] = network.encode(to_network(pictures).to(place))[0].cpu().numpy()
     return found
 
 

@@ -54,7 +54,7 @@ def prepare(
     """
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
     model = networks.read_model(models / "denoiser", DenoiserModel)
-    _check_pair(models, model)
+    check_pair(models, model)
     sizes = list(params.sizes_px)
     if mask is not None:
         inputs.append(source_file("mask", _there(mask), out))
@@ -80,8 +80,8 @@ def _there(mask: Path) -> Path:
     return mask
 
 
-def _check_pair(models: Path, model: DenoiserModel) -> None:
-    """The denoiser must have been trained on this very autoencoder's latents."""
+def check_pair(models: Path, model: DenoiserModel) -> None:
+    """The denoiser must have been trained on this very autoencoder's latents. Raises `LineageError`."""
     found = digest_of(read(models / "autoencoder"))
     if found != model.autoencoder:
         wrong = f"its latents are those of autoencoder {model.autoencoder[:16]}"
