@@ -32,7 +32,7 @@ from tasks.store import (
     write,
     write_image,
 )
-from tasks.synthesis import autoencoder, conditioning, decode, denoiser, figures, folder, masks, networks
+from tasks.synthesis import autoencoder, conditioning, decode, denoiser, figures, folder, masks, networks, tolerance
 from tasks.synthesis.canvas import Canvas, State
 from tasks.synthesis.evaluate import Evaluate, guided, in_threads
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SamplerParams, SynthesiseParams
@@ -68,11 +68,12 @@ def prepare(
         code=__name__,
         repair=repair,
         seed=params.seed,
+        notes=tolerance.stated(params.sampler.device),
     )
     ids = [f"s{index:05d}" for index in range(params.count)]
     pixel_size = networks.read_model(models / "autoencoder", AutoencoderModel).pixel_size_um
     planned = {sample_id: tuple(sizes[index % len(sizes)]) for index, sample_id in enumerate(ids)}
-    return start(out, plan, ids, lambda content: _lay_out(content, planned, list(model.classes), pixel_size))
+    return start(out, plan, ids, lambda content: lay_out(content, planned, list(model.classes), pixel_size))
 
 
 def _there(mask: Path) -> Path:
@@ -89,9 +90,10 @@ def _check_pair(models: Path, model: DenoiserModel) -> None:
         raise LineageError(fault(models / "denoiser", wrong, found[:16], "train the denoiser again"))
 
 
-def _lay_out(
+def lay_out(
     content: Path, planned: Mapping[str, tuple[int, ...]], classes: list[str], pixel_size_um: float | None
 ) -> None:
+    """The empty images of the samples `planned` (height, width) and their masks."""
     create_group(
         content,
         {"rawmill": {"version": DATA_MODEL_VERSION, "kind": "synthetic", "synthetic": True, "classes": classes}},
