@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError, ParamsError, fault
 from tasks.learn.determinism import on_device
-from tasks.lineage.places import resolve
 from tasks.store import columns, open_array
 from tasks.synthesis import autoencoder, crop, decode, denoiser, step
 from tasks.synthesis.canvas import Readable
 from tasks.synthesis.crop import Region
-from tasks.synthesis.evaluate import Evaluate
-from tasks.synthesis.regenerate import Result, Stored, changes, find, workplace
+from tasks.synthesis.evaluate import Evaluate, in_threads
+from tasks.synthesis.folder import input_path
+from tasks.synthesis.regenerate import Result, Stored, changes, find, job_in, workplace
 from tasks.synthesis.sampler import Sampling
 from tasks.synthesis.tolerance import Difference, difference, recorded
 
@@ -92,15 +92,15 @@ class Made:
 def make_crop(stored: Stored, part: Region, folder: Path) -> Made:
     """The pixels of `part`, sampled and decoded again; `folder` is for what is large."""
     params = stored.params.sampler
-    places = {str(entry["role"]): resolve(stored.path, entry) for entry in stored.recipe["inputs"]}
+    job = job_in(stored, folder)
     with on_device(params.device):
-        codec = autoencoder.load(places["autoencoder"], params.device)
-        model = denoiser.load(places["denoiser"], params.device)
+        codec = autoencoder.load(input_path(job, "autoencoder"), params.device)
+        model = denoiser.load(input_path(job, "denoiser"), params.device)
         told = step.tell(open_array(stored.image / "labels" / "mask" / "0"), model.about, codec.factor, folder)
         how = step.sampling(params, model, stored.params.seed, stored.sample)
         rows, across = (decode.axis(length, how.window[0], codec.factor) for length in told.shape[1:])
         region = crop.latents_of(part, (rows, across))
-        evaluate = step.evaluator(params, model)
+        evaluate = in_threads(model.guided(params.guidance))
         latents, off = sample_crop(region, open_array(stored.image / step.TRAJECTORY), told, evaluate, how)
         made = np.empty((3, *(s.stop - s.start for s in part)), np.uint8)
         for _, *window in columns(stored.image):
