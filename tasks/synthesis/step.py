@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import DATA_MODEL_VERSION, Record
 from tasks.disk import storage_faults
-from tasks.errors import InputError, LineageError, fault
+from tasks.errors import InputError, LineageError, ParamsError, fault
 from tasks.learn.determinism import on_device
 from tasks.lineage.digest import canonical, sha256_bytes
 from tasks.lineage.recipe import Plan, artefact, digest_of, read, source_file
@@ -61,11 +61,12 @@ def prepare(
     """Plan `params.count` samples by the `autoencoder` and `denoiser` below the folder `models`.
 
     `mask`, a PNG of class indices, is used for each sample as it is and sets their size; without it masks are cut
-    from the annotations that the denoiser carries. Raises `LineageError` and `InputError`.
+    from the annotations that the denoiser carries. Raises `LineageError`, `InputError` and `ParamsError`.
     """
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
     model = networks.read_model(models / "denoiser", DenoiserModel)
     _check_pair(models, model)
+    _check_steps(params.sampler, model)
     sizes = list(params.sizes_px)
     if mask is not None:
         inputs.append(source_file("mask", _there(mask), out))
@@ -98,6 +99,12 @@ def _check_pair(models: Path, model: DenoiserModel) -> None:
     if found != model.autoencoder:
         wrong = f"its latents are those of autoencoder {model.autoencoder[:16]}"
         raise LineageError(fault(models / "denoiser", wrong, found[:16], "train the denoiser again"))
+
+
+def _check_steps(sampler: SamplerParams, model: DenoiserModel) -> None:
+    if sampler.steps > model.diffusion.timesteps:
+        wrong, most = f"{sampler.steps} sampling steps", f"1 to {model.diffusion.timesteps}, the denoiser's timesteps"
+        raise ParamsError(fault("synthesise.sampler.steps", wrong, most, "take fewer"))
 
 
 def lay_out(
