@@ -16,7 +16,7 @@ from tests import synthetic_models
 from tests.makers import rng
 
 ROOT = Path(__file__).parents[2]
-STEPS, SIZE, COUNT = 6, (150, 170), 2
+STEPS, SIZE, COUNT = 6, (90, 100), 2
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def server(monkeypatch) -> Any:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("RAWMILL_WORKERS", "2")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["flows._local", "tasks.synthesis.step", "tests.synthetic_models"])
+    context.set_forkserver_preload(["torch._inductor.config", "flows._local", "tests.synthetic_models"])
     return context
 
 
@@ -86,7 +86,7 @@ def test_killed_at_every_stage_and_run_again(server, models: Path, tmp_path: Pat
     process = started(server, models, calm, record)
     process.join()
     assert process.exitcode == 0
-    kills, delays = [], rng(7).uniform(0, 0.05, 20).tolist()
+    kills, delays = [], rng(7).uniform(0, 0.02, 20).tolist()
     for (name, reached), delay in zip(moments(out), delays, strict=False):
         before = steps_done(out)
         kills += [name] * killed(started(server, models, out, record), reached, delay)
