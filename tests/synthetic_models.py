@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import _local
+from tasks.lineage.recipe import read
 from tasks.synthesis import autoencoder_step, denoiser_step, step
 from tasks.synthesis.params import AutoencoderParams, DenoiserParams, SynthesiseParams
 from tests.unit.synthesis.planted_slides import AUTOENCODER, DENOISER, SYNTHESISE, carry_out, plant
@@ -27,3 +28,8 @@ def synthesise(models: Path, out: Path, count: int, size: tuple[int, int], sampl
     values = {**SYNTHESISE, "count": count, "sizes_px": [size], "sampler": {**SYNTHESISE["sampler"], **sampler}}
     params = SynthesiseParams.model_validate(values)
     _local.carry_out(step, lambda: step.prepare(models, out, params, "corpus", "again"))
+
+
+def root_of(store: Path) -> str:
+    """The Merkle root of an output, as its recipe has it."""
+    return str(read(store)["output"]["root"])

@@ -209,7 +209,9 @@ def write_trajectory(image: Path, state: State, how: Sampling) -> list[Path]:
     """The canvas before each step as an array (step, c, y, x) beside the pyramid; returns its files."""
     path, shape = image / TRAJECTORY, (len(how.steps), *state.shape)
     side = TRAJECTORY_SHARD
-    create_array(path, shape, "float32", (1, *state.shape[:1], side, side), (1, *state.shape[:1], side, side), "scyx")
+    shard = (1, *state.shape[:1], side, side)
+    if not (path / "zarr.json").exists():  # laid out here, as its size is not known before; by a run that was killed
+        create_array(path, shape, "float32", shard, shard, "scyx")
     parts = windows(open_array(path))
     return [write(path, w, state.canvas(w[0].start).read(*w[2:])[None]) for w in parts]
 
@@ -228,8 +230,9 @@ def finish(job: Job) -> Record:
     params = SynthesiseParams.model_validate(job.plan["params"])
     found = [(item, receipt(job, item)) for item in job.items]
     rows = [_row(item, done["facts"], params) for item, done in found if done]
-    pd.DataFrame(rows).to_parquet(job.content / "samples.parquet", index=False)
-    _sheet(job)
+    with storage_faults(job.out):
+        pd.DataFrame(rows).to_parquet(job.content / "samples.parquet", index=False)
+        _sheet(job)
     classes = networks.read_model(folder.input_path(job, "denoiser"), DenoiserModel).classes
     metrics = {"samples": float(len(rows)), **_frequencies(job, classes)}
     return publish(job, metrics, figures=("figures/samples.png",))

@@ -51,15 +51,17 @@ def steps_done(out: Path) -> int:
     return sum(states) + STEPS * len(staged(out, "done/*.json"))
 
 
-def moments(out: Path) -> list[tuple[str, Callable[[], object]]]:
+def moments(out: Path, record: bool) -> list[tuple[str, Callable[[], object]]]:
     """Moments of a run, in their order: names, and what is true from then on."""
     steps = [(f"step {n}", lambda n=n: steps_done(out) >= n) for n in range(1, COUNT * STEPS, 2)]
+    kept = [("trajectory", lambda: staged(out, "content/samples/*/trajectory/zarr.json"))] if record else []
     return [
         ("laid out", lambda: staged(out, "ready")),
         ("mask", lambda: staged(out, "content/samples/*/labels/mask/0/c/0/*")),
         ("canvas", lambda: staged(out, "scratch/*/told.f32")),
         *steps,
         ("decode", lambda: staged(out, "content/samples/*/0/c/0/0/*")),
+        *kept,
         ("a sample", lambda: staged(out, "done/*.json")),
     ]
 
@@ -87,7 +89,7 @@ def test_killed_at_every_stage_and_run_again(server, models: Path, tmp_path: Pat
     process.join()
     assert process.exitcode == 0
     kills, delays = [], rng(7).uniform(0, 0.02, 20).tolist()
-    for (name, reached), delay in zip(moments(out), delays, strict=False):
+    for (name, reached), delay in zip(moments(out, record), delays, strict=False):
         before = steps_done(out)
         kills += [name] * killed(started(server, models, out, record), reached, delay)
         assert not out.exists(), name
