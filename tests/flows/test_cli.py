@@ -28,6 +28,7 @@ COMMANDS = [
     "recommend",
     "synthesize",
     "inpaint",
+    "regenerate",
     "audit",
     "trace",
     "uses",

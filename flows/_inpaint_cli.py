@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tasks.output import Job
     from tasks.synthesis.params import InpaintParams
 
-INPAINT_EXAMPLES = "  ·  ".join(
+EXAMPLES = "  ·  ".join(
     [
         "Examples:  rawmill inpaint --model data/models --data data/raw/slides.zarr --count 4 --out inpainted.zarr",
         "rawmill inpaint --model data/models --data data/raw/slides.zarr --tiles slide3_128_000512_000384"
