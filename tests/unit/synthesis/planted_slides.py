@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import output, store
-from tasks.lineage.recipe import Plan
+from tasks.lineage.recipe import Plan, source_file
 from tasks.rng import generator
 
 TILE, SIDE = 32, 128
@@ -36,9 +36,13 @@ def rows(slide: str, split: str, mask: np.ndarray) -> list[dict]:
     return found
 
 
-def plant(out: Path, annotated: bool = True) -> Path:
-    """A published raw store of three slides, the last held out."""
-    plan = Plan("ingest", "slides", [], {}, "tasks.rng", "dvc repro ingest@slides")
+def plant(out: Path, annotated: bool = True, sources: Path | None = None) -> Path:
+    """A published raw store of three slides, the last held out; as if ingested from files in `sources`, if named."""
+    files = [sources / f"{slide}.tif" for slide in "abc"] if sources else []
+    for file in files:
+        file.write_text(file.name)
+    inputs = [source_file("picture", file, out) for file in files]
+    plan = Plan("ingest", "slides", inputs, {}, "tasks.rng", "dvc repro ingest@slides")
     job = output.start(out, plan, ["all"], lambda content: None)
     store.create_group(job.content, {"rawmill": {"version": 1, "kind": "slides", "classes": CLASSES}})
     store.create_group(job.content / "slides", {})
@@ -132,6 +136,23 @@ SYNTHESISE = {
         "device": "cpu",
     },
     "masks": {"zoom": [0.7, 1.5], "minimum_coverage": 0.6, "candidates": 4, "smallest_region_px": 16},
+}
+INPAINT = {
+    "seed": 9,
+    "region": "largest",
+    "region_fractions": [0.1, 0.9],
+    "targets": ["same"],
+    "guidances": [0.0, 1.0],
+    "resample": 1,
+    "feather_px": 0,
+    "sampler": {
+        "steps": 3,
+        "solver": "ddim",
+        "eta": 0.0,
+        "law": "random",
+        "batch_windows": 8,
+        "device": "cpu",
+    },
 }
 
 
