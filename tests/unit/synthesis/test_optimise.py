@@ -174,7 +174,7 @@ class Named(torch.nn.Module):
 
 
 def test_a_compiled_network_keeps_the_names_of_its_weights(tmp_path, monkeypatch):
-    """Compiled by a backend that takes no C++ compiler: the forward pass goes through it, the checkpoint is the same."""
+    """By a backend that takes no C++ compiler: the forward pass goes through it, the checkpoint is the same."""
     made = []
 
     def backend(graph, inputs):
