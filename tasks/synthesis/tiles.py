@@ -18,13 +18,16 @@ ORIENTATIONS = 8
 
 
 def read_tiles(raw: Path) -> pd.DataFrame:
-    """`tiles.parquet` of a slide store, with the column `annotated`: the fraction with a named class.
+    """`tiles.parquet` of a slide store, with the column `annotated`: the fraction with a named class, and `subtype`, empty
+    where a store of an earlier rawmill does not tell it.
 
     Raises `InputError` where there is no training tile or the training tiles differ in size or are not square.
     """
     tiles = pd.read_parquet(raw / "tiles.parquet").sort_values("tile_id", ignore_index=True)
     named = [name for name in tiles.columns if name.startswith("fraction_")]
     tiles["annotated"] = tiles[named].sum(axis=1)
+    if "subtype" not in tiles:
+        tiles["subtype"] = ""
     train = tiles[tiles["split"] == "train"]
     sizes = {tuple(size) for size in train[["height_px", "width_px"]].itertuples(index=False)}
     if len(sizes) != 1 or any(height != width for height, width in sizes):
