@@ -161,7 +161,9 @@ class SlidesParams(Params):
         named = sorted(name for layout in self.subtypes.values() for name in layout.slides)
         slides = sorted(f"slide{k + 1}" for k in range(self.slides))
         if named != slides:
-            raise ValueError(f"subtypes name {', '.join(named) or 'no slide'}, must name each of {', '.join(slides)} once")
+            raise ValueError(
+                f"subtypes name {', '.join(named) or 'no slide'}, must name each of {', '.join(slides)} once"
+            )
         return self
 
     @model_validator(mode="after")
