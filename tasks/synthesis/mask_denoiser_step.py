@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tasks.contracts import Record
 from tasks.errors import InputError, ParamsError, fault
-from tasks.learn.determinism import on_device, one_thread
+from tasks.learn.determinism import on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.rng import generator
 from tasks.synthesis import denoiser, figures, folder, frequencies, mask_denoiser, masks, networks, tiles
+from tasks.synthesis.checkpoint import Run
 from tasks.synthesis.mask_denoiser import Annotations, Asked
-from tasks.synthesis.optimise import Run, fit_network
-from tasks.synthesis.params import MaskDenoiserModel, MaskDenoiserParams
+from tasks.synthesis.mask_params import MaskDenoiserModel, MaskDenoiserParams
+from tasks.synthesis.optimise import Objective, fit_network
+from tasks.synthesis.ranks import Group, together
 from tasks.synthesis.schedule import forward_process
 
 Classes = NDArray[np.uint8]
@@ -42,6 +44,7 @@ def prepare(raw: Path, out: Path, params: MaskDenoiserParams) -> Job:
         code=__name__,
         repair="rawmill repro mask_denoiser",
         seed=params.seed,
+        notes=stated(params.fit.device),
     )
     return start(out, plan, [folder.ITEM], lambda content: None)
 
@@ -54,7 +57,8 @@ def process(job: Job, item: str) -> None:
     train, test = (table[table["split"] == split] for split in ("train", "test"))
     annotations = Annotations(*tiles.annotations(raw, train, params.reduction))
     model = _about(raw, params, annotations)
-    run, metrics = _train(job, annotations, Annotations(*tiles.annotations(raw, test, params.reduction)), model, params)
+    run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
+    metrics = _held_out(run, Annotations(*tiles.annotations(raw, test, params.reduction)), model, params)
     files = networks.save(job.content, run.average, model)
     files.append(masks.save_bank(job.content, dict(annotations.slides), params.reduction, annotations.subtypes))
     with on_device(params.comparison.sampler.device):
@@ -79,22 +83,32 @@ def _about(raw: Path, params: MaskDenoiserParams, annotations: Annotations) -> M
 
 
 @one_thread()
-def _train(
-    job: Job, annotations: Annotations, held_out: Annotations, model: MaskDenoiserModel, params: MaskDenoiserParams
-) -> tuple[Run, dict[str, float]]:
-    """The run, and the losses on held-out slides of its average."""
-    classes, forward = len(model.classes), forward_process(params.diffusion)
-    network = networks.denoiser(params.architecture, classes + 1, len(model.subtypes) + 1)
+def fit(job: Job, group: Group) -> Run:
+    """Train on windows of the annotations, as one of a group of processes."""
+    params = MaskDenoiserParams.model_validate(job.plan["params"])
+    raw = folder.input_path(job, "slides")
+    table = tiles.read_tiles(raw)
+    annotations = Annotations(*tiles.annotations(raw, table[table["split"] == "train"], params.reduction))
+    classes, forward = len(tiles.classes(raw)), forward_process(params.diffusion)
+    network = networks.denoiser(params.architecture, classes + 1, len(annotations.known()) + 1)
     networks.initialise(network, params.seed)
+    objective = Objective(
+        lambda step, rows: mask_denoiser.draw_batch(annotations, classes, params, step, rows),
+        lambda batch, step: denoiser.loss(network, denoiser.Batch(*batch), forward),
+    )
+    return fit_network(network, objective, params.fit, folder.checkpoint(job), "mask_denoiser", group)
 
-    def loss(step: int) -> Tensor:
-        batch = mask_denoiser.draw_batch(annotations, classes, params, step)
-        return denoiser.loss(network, batch, forward)
 
-    run = fit_network(network, loss, params.fit, folder.checkpoint(job), "mask_denoiser")
+@one_thread()
+def _held_out(
+    run: Run, held_out: Annotations, model: MaskDenoiserModel, params: MaskDenoiserParams
+) -> dict[str, float]:
+    """Losses of the averaged weights on windows of held-out slides."""
+    network = cast(networks.Denoiser, run.network)
     network.load_state_dict(run.average)
     network.eval()
-    return run, mask_denoiser.held_out_losses(network, held_out, model.subtypes, classes, params, forward)
+    forward = forward_process(params.diffusion)
+    return mask_denoiser.held_out_losses(network, held_out, model.subtypes, len(model.classes), params, forward)
 
 
 def _compare(job: Job, annotations: Annotations, params: MaskDenoiserParams) -> tuple[dict[str, float], list[Path]]:

@@ -1,4 +1,4 @@
-"""Params of the stages `autoencoder`, `denoiser`, `mask_denoiser` and `synthesise`, and their models' `model.json`."""
+"""Params of `autoencoder`, `denoiser`, `synthesise` and `inpaint`, and what `model.json` holds."""
 
 from typing import Annotated, Literal, Self
 
@@ -16,13 +16,53 @@ class FitParams(Params):
     """How weights are fitted: Adam with a one-cycle learning rate, and an exponential moving average of them."""
 
     batch: Count
-    """Tiles a step."""
+    """Tiles a step, of all processes together."""
+    accumulate: Count
+    """Parts in which a process takes its tiles of a step, one after the other: less memory, the same gradient."""
     steps: Count
     max_learning_rate: Positive
     warmup_fraction: Annotated[float, Field(gt=0, lt=1)]
     """Part of the steps over which the learning rate rises."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     checkpoint_every_steps: Count
+    precision: Literal["float32", "bfloat16", "float16"]
+    """Of the forward pass (autocast); weights, their average and the checkpoint stay float32."""
+    compile: bool
+    """Whether `torch.compile` makes the forward pass; asks for a C++ compiler on the CPU."""
+    device: Literal["cpu", "cuda"]
+    processes: Count
+    """That train together on this machine, each with its part of the batch: on `cuda` one a GPU."""
+
+    @model_validator(mode="after")
+    def _tiles_for_all(self) -> Self:
+        if self.processes * self.accumulate > self.batch:
+            raise ValueError(
+                f"{self.processes} processes x {self.accumulate} parts, more than the batch's {self.batch}"
+            )
+        return self
+
+
+class PerceptualParams(Params):
+    """Distance between features of a frozen encoder (`tasks.synthesis.perceptual`), as a term of a loss."""
+
+    weight: NonNegative
+    """0 leaves the term, and the encoder, out."""
+
+
+class AdversarialParams(Params):
+    """A discriminator of patches, trained in turn (`tasks.synthesis.adversarial`), as a term of a loss."""
+
+    weight: NonNegative
+    """0 leaves the term, and the discriminator, out."""
+    feature_weight: NonNegative
+    """Of the L1 distance between the discriminator's own features, beside `weight`."""
+    start_step: Annotated[int, Field(ge=0)]
+    """Step from which on it is trained and counts."""
+    learning_rate: Positive
+    channels: Count
+    """Of its first layer; each further one has twice as many."""
+    layers: Count
+    """Of convolutions between the first and the last; all but one of them halve the sides."""
 
 
 class AutoencoderArchitecture(Params):
@@ -58,6 +98,8 @@ class AutoencoderParams(Params):
     kl_weight: NonNegative
     gradient_weight: NonNegative
     """Weight of the L1 distance between finite differences, which keeps edges."""
+    perceptual: PerceptualParams
+    adversarial: AdversarialParams
     held_out_tiles: Count
     """How many held-out tiles the reconstruction metrics use, at most."""
 
@@ -70,6 +112,8 @@ class DenoiserArchitecture(Params):
     blocks_per_level: Count
     norm_groups: Count
     head_channels: Count
+    heads: Count | None
+    """Of every attention layer; null: as many as its channels hold of `head_channels`."""
 
 
 class DiffusionParams(Params):
@@ -103,8 +147,8 @@ class DenoiserParams(Params):
     held_out_tiles: Count
 
 
-class SamplerParams(Params):
-    """How a canvas is sampled; stated once for the stage and for the command."""
+class SolverParams(Params):
+    """How a canvas is sampled, whatever it is told."""
 
     steps: Count
     solver: Literal["ddim", "dpm_solver_pp"]
@@ -113,13 +157,8 @@ class SamplerParams(Params):
     """Share of fresh noise in each step of `ddim`; 0 is deterministic."""
     law: Literal["random", "grid"]
     """Where windows lie: as thesis A draws them, or on a shifted grid near the tile minimum."""
-    guidance: NonNegative
-    """w of thesis A, eq. 2.7; 0 is conditional only."""
     batch_windows: Count
     """Windows that the network gets at a time; with w > 0 it sees twice as many."""
-    record: bool
-    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood. Not of masks,
-    which are kept whole."""
     device: Literal["cpu", "cuda"]
     """`cuda` uses all GPUs that are visible."""
 
@@ -130,42 +169,14 @@ class SamplerParams(Params):
         return self
 
 
-class MaskComparison(Params):
-    """How label frequencies of generated masks are compared with those of the annotations (thesis A, fig. 5.7)."""
+class SamplerParams(SolverParams):
+    """How a canvas is sampled; stated once for the stage and for the command."""
 
-    sides_px: tuple[Count, ...]
-    """Of the square masks, in pixels of the slides."""
-    masks: Count
-    """Generated, and cut from the annotations, of each subtype and side."""
-    thinnest_px: Annotated[int, Field(ge=0)]
-    smallest_region_px: Annotated[int, Field(ge=0)]
-    sampler: SamplerParams
-    draws: Count
-    """Of the bootstrap and of the permutations, which both resample masks."""
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-
-
-class MaskDenoiserParams(Params):
-    """Section `train.mask_denoiser`."""
-
-    seed: int
-    architecture: DenoiserArchitecture
-    diffusion: DiffusionParams
-    fit: FitParams
-    p_unconditional: Fraction
-    """Probability that a window is learnt under the null prompt; one of an unknown subtype always is."""
-    reduction: Count
-    """Masks are learnt and sampled at one pixel in this many along an axis."""
-    window_px: Count
-    """Side of the training windows in reduced pixels."""
-    signal: Positive
-    """Value of a pixel's class, the others have its negative, where the noise's deviation is 1: large regions show
-    through much noise, and only a small signal makes the sampler's steps settle them one after the other."""
-    minimum_coverage: Fraction
-    """Least annotated fraction of a window; the best of `candidates` is taken when none reaches it."""
-    candidates: Count
-    held_out_windows: Count
-    comparison: MaskComparison
+    guidance: NonNegative
+    """w of thesis A, eq. 2.7; 0 is conditional only."""
+    record: bool
+    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood. Not of masks,
+    which are kept whole."""
 
 
 class AutoencoderModel(Params):
@@ -194,21 +205,6 @@ class DenoiserModel(Params):
     """Side of the training tiles in latent pixels."""
     autoencoder: str
     """Recipe of the autoencoder whose latents it was trained on."""
-
-
-class MaskDenoiserModel(Params):
-    """`model.json` of a mask denoiser's folder."""
-
-    kind: Literal["mask_denoiser"]
-    architecture: DenoiserArchitecture
-    diffusion: DiffusionParams
-    classes: tuple[str, ...]
-    """Names of the mask's indices 1, 2, …"""
-    subtypes: tuple[str, ...]
-    """Context prompts, in the order of their planes."""
-    window_px: Count
-    reduction: Count
-    signal: Positive
 
 
 class GeneratedMaskParams(Params):
@@ -244,3 +240,36 @@ class SynthesiseParams(Params):
     """(height, width) of the samples, taken in turn."""
     sampler: SamplerParams
     masks: MaskParams
+
+
+SAME = "same"
+"""Instead of a class's name: the class that is annotated there."""
+
+
+class InpaintParams(Params):
+    """Section `inpaint`."""
+
+    seed: int
+    region: Literal["largest", "annotated"]
+    """What of a tile is made again: its largest connected area of one class, or all that is annotated."""
+    region_fractions: tuple[Fraction, Fraction]
+    """Least and most part of a tile that its region may be, where tiles are not named: the rest is what it must fit."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    """What the region is to show, one sample each: names of classes, or `same`."""
+    guidances: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+    """w of thesis A, eq. 2.7, one sample each, from the same noise."""
+    resample: Count
+    """How often each step is taken, with a jump back between (RePaint's r); 1 = no jumps."""
+    feather_px: Annotated[int, Field(ge=0)]
+    """Width of the crossfade from the original, inside the region; none where another class is asked than annotated."""
+    sampler: SolverParams
+
+    @model_validator(mode="after")
+    def _jumps_are_ddims(self) -> Self:
+        if self.resample > 1 and self.sampler.solver != "ddim":
+            raise ValueError("resample > 1 goes with solver ddim")
+        return self
+
+    def sampler_at(self, guidance: float) -> SamplerParams:
+        """The sampler with one of the guidances."""
+        return SamplerParams(**self.sampler.model_dump(), guidance=guidance, record=False)
