@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import _drift_cli, _ingest_cli, _regenerate_cli, _synthesize_cli
+from flows import _drift_cli, _ingest_cli, _inpaint_cli, _regenerate_cli, _synthesize_cli
 from flows._options import AsJson, Calibration, Data, Out, ParamsFile, make, params_file, show
 from tasks.errors import InputError, ParamsError, RawmillError, fault
 
@@ -97,6 +97,7 @@ app.command(epilog=_drift_cli.RECOMMEND_EXAMPLES)(_drift_cli.recommend)
 
 
 app.command(epilog=_synthesize_cli.EXAMPLES)(_synthesize_cli.synthesize)
+app.command(epilog=_inpaint_cli.EXAMPLES)(_inpaint_cli.inpaint)
 app.command(epilog=_regenerate_cli.EXAMPLES)(_regenerate_cli.regenerate)
 
 

@@ -54,7 +54,7 @@ from tasks.synthesis.schedule import plan_steps
 
 CHUNK_PX, SHARD_PX, SMALLEST_LEVEL_PX = 256, 2048, 128
 TRAJECTORY, TRAJECTORY_SHARD = "trajectory", 256
-SHOWN = 8
+SHOWN, SHOWN_PX = 8, 512
 
 
 def prepare(
@@ -67,7 +67,7 @@ def prepare(
     """
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
     model = networks.read_model(models / "denoiser", DenoiserModel)
-    _check_pair(models, model)
+    check_pair(models, model)
     _check_steps(params.sampler, model)
     sizes = list(params.sizes_px)
     if mask is not None:
@@ -95,8 +95,8 @@ def _there(mask: Path) -> Path:
     return mask
 
 
-def _check_pair(models: Path, model: DenoiserModel) -> None:
-    """The denoiser must have been trained on this very autoencoder's latents."""
+def check_pair(models: Path, model: DenoiserModel) -> None:
+    """The denoiser must have been trained on this very autoencoder's latents. Raises `LineageError`."""
     found = digest_of(read(models / "autoencoder"))
     if found != model.autoencoder:
         wrong = f"its latents are those of autoencoder {model.autoencoder[:16]}"
@@ -264,8 +264,9 @@ def _frequencies(job: Job, classes: Sequence[str]) -> dict[str, float]:
     """Fraction of each class over the masks of all samples (thesis A, fig. 5.7)."""
     counts = np.zeros(len(classes) + 1)
     for item in job.items:
-        mask = np.asarray(open_array(job.content / "samples" / item / "labels" / "mask" / "0")[:])
-        counts += np.bincount(mask.ravel(), minlength=len(counts))
+        mask = open_array(job.content / "samples" / item / "labels" / "mask" / "0")
+        for window in windows(mask):
+            counts += np.bincount(np.asarray(mask[window]).ravel(), minlength=len(counts))
     names = ["unknown", *classes]
     return {f"mask_fraction_{name}": float(n / counts.sum()) for name, n in zip(names, counts, strict=True)}
 
@@ -274,7 +275,15 @@ def _sheet(job: Job) -> None:
     pairs = []
     for item in job.items[:SHOWN]:
         path = job.content / "samples" / item
-        mask = np.asarray(open_array(path / "labels" / "mask" / "0")[:])
-        pairs.append([figures.coloured(mask), np.asarray(open_array(path / "0")[:])])
+        mask, picture = (_shown(image) for image in (path / "labels" / "mask", path))
+        pairs.append([figures.coloured(mask), picture])
     rows = [pairs[k] + (pairs[k + 1] if k + 1 < len(pairs) else []) for k in range(0, len(pairs), 2)]
     figures.sheet(rows, job.content / "figures" / "samples.png")
+
+
+def _shown(image: Path) -> NDArray[np.uint8]:
+    """The largest level of a pyramid whose sides are at most `SHOWN_PX`."""
+    level = 0
+    while max(open_array(image / str(level)).shape[-2:]) > SHOWN_PX:
+        level += 1
+    return np.asarray(open_array(image / str(level))[:])

@@ -27,6 +27,7 @@ COMMANDS = [
     "drift",
     "recommend",
     "synthesize",
+    "inpaint",
     "regenerate",
     "audit",
     "trace",
