@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from rich.console import Console
 from rich.progress import Progress
 
+from flows._progress import told
 from tasks.contracts import Record
 from tasks.errors import ParamsError, fault
 from tasks.lineage.damage import damage_named
@@ -52,8 +53,9 @@ def _item(step: Step, job: Job, item: str) -> None:
 def _process(step: Step, job: Job) -> None:
     """Wave by wave what is not done yet; a wave that fails is the last."""
     console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task(job.out.name, total=len(job.items) + len(job.closing))
+    with Progress(console=console, disable=not sys.stderr.isatty()) as progress, told(progress):
+        total = len(job.items) + len(job.closing)
+        bar = progress.add_task(job.out.name, total=total, visible=total > 1)  # one item tells its own steps
         for wave in waves(job):
             waiting = todo(job, wave)
             progress.advance(bar, len(wave) - len(waiting))

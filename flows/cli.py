@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import _drift_cli, _ingest_cli
+from flows import _drift_cli, _ingest_cli, _train_cli
 from flows._options import AsJson, Calibration, Data, Out, ParamsFile, make, params_file, show
 from tasks.errors import InputError, ParamsError, RawmillError, fault
 
@@ -94,6 +94,9 @@ def develop(
 
 app.command(epilog=_drift_cli.EXAMPLES)(_drift_cli.drift)
 app.command(epilog=_drift_cli.RECOMMEND_EXAMPLES)(_drift_cli.recommend)
+
+
+app.command(epilog=_train_cli.EXAMPLES)(_train_cli.train)
 
 
 @app.command(epilog="Examples:  rawmill synthesize --model data/models --size 512x768 --seed 7 --out big.zarr")

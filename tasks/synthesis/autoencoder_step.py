@@ -20,10 +20,11 @@ from tasks.synthesis.optimise import Run, fit_network
 from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
 from tasks.synthesis.pictures import to_pictures
 
+REPAIR = "rawmill repro autoencoder"
 SHOWN = 8
 
 
-def prepare(raw: Path, out: Path, params: AutoencoderParams) -> Job:
+def prepare(raw: Path, out: Path, params: AutoencoderParams, repair: str = REPAIR) -> Job:
     """Check the slide store and plan the training. Raises `LineageError`, `InputError`, `ParamsError`."""
     table = tiles.read_tiles(raw)
     factor = params.architecture.factor
@@ -36,7 +37,7 @@ def prepare(raw: Path, out: Path, params: AutoencoderParams) -> Job:
         inputs=[artefact("slides", raw, out)],
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="rawmill repro autoencoder",
+        repair=repair,
         seed=params.seed,
     )
     return start(out, plan, [folder.ITEM], lambda content: None)

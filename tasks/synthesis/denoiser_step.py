@@ -19,8 +19,10 @@ from tasks.synthesis.optimise import Run, fit_network
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, DenoiserParams
 from tasks.synthesis.schedule import Process, forward_process
 
+REPAIR = "rawmill repro denoiser"
 
-def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserParams) -> Job:
+
+def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserParams, repair: str = REPAIR) -> Job:
     """Check both inputs and plan the training. Raises `LineageError` and `InputError`."""
     table = tiles.read_tiles(raw)
     train = table[table["split"] == "train"]
@@ -34,7 +36,7 @@ def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserPara
         inputs=[artefact("slides", raw, out), artefact("autoencoder", autoencoder_folder, out)],
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="rawmill repro denoiser",
+        repair=repair,
         seed=params.seed,
     )
     return start(out, plan, [folder.ITEM], lambda content: None)

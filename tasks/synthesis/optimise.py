@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tasks.disk import storage_faults
 from tasks.errors import StoreError, fault
+from tasks.progress import at
 from tasks.synthesis.params import FitParams
 
 log = logging.getLogger("rawmill")
@@ -62,6 +63,7 @@ def fit_network(network: nn.Module, loss: Loss, fit: FitParams, checkpoint: Path
     if checkpoint.exists():
         _restore(run, checkpoint)
         log.info("%s: resumed at step %d", what, run.step)
+    log.debug("%s: step %d of %d", what, run.step, fit.steps, extra=at(what, run.step, fit.steps))
     network.train()
     while run.step < fit.steps:
         _one_step(run, loss, fit)
@@ -99,11 +101,13 @@ def _follow(run: Run, decay: float) -> None:
 
 def _record(run: Run, fit: FitParams, what: str) -> None:
     every = max(1, fit.steps // CURVE_POINTS)
-    if run.step % every == 0:
-        mean = run.running / every
+    whole = run.step % every == 0
+    mean = run.running / (every if whole else run.step % every)
+    level = logging.INFO if whole else logging.DEBUG
+    log.log(level, "%s: step %d of %d, loss %.4f", what, run.step, fit.steps, mean, extra=at(what, run.step, fit.steps))
+    if whole:
         run.running = 0.0
         run.curve.append((run.step, mean))
-        log.info("%s: step %d of %d, loss %.4f", what, run.step, fit.steps, mean)
 
 
 def _checkpoint(run: Run, path: Path) -> None:

@@ -43,9 +43,14 @@ def classes(raw: Path) -> list[str]:
     return [str(name) for name in read_attributes(raw)["classes"]]
 
 
+def place(raw: Path, item: str) -> Path:
+    """The picture of that name in a store of slides, or of images; a store has one kind."""
+    return raw / ("slides" if (raw / "slides").is_dir() else "images") / item
+
+
 def pixel_size_um(raw: Path, slide: str) -> float | None:
     """Physical side of a level-0 pixel in micrometer, or None where the slide's scale has no unit."""
-    image: Any = open_group(raw / "slides" / slide).attrs["ome"]
+    image: Any = open_group(place(raw, slide)).attrs["ome"]
     scales = image["multiscales"][0]
     if scales["axes"][-1].get("unit") != "micrometer":
         return None
@@ -63,7 +68,7 @@ def annotation(raw: Path, tile: Any) -> NDArray[np.uint8]:
 def picture(raw: Path, tile: Any) -> NDArray[np.uint8]:
     """Pixels (3, y, x) of one row of `tiles.parquet`."""
     window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
-    return np.asarray(open_array(raw / "slides" / tile.item / "0")[(slice(None), *window)], np.uint8)
+    return np.asarray(open_array(place(raw, str(tile.item)) / "0")[(slice(None), *window)], np.uint8)
 
 
 def cached(path: Path, rows: Sequence[Any], make: Callable[[Any], Array]) -> Array:
