@@ -26,26 +26,28 @@ class Teller(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show one record; the time is the handler's own, so that none reaches the work."""
         told: tuple[str, int, int] | None = getattr(record, "progress", None)
-        text = record.getMessage() if told is None else record.getMessage() + self._pace(*told)
+        seconds = None if told is None else self._seconds(*told[:2])
+        text = record.getMessage() + ("" if seconds is None else f", {seconds:.3g} s a step")
         if told is not None and not self.progress.disable:
-            self._row(*told, text=text)
+            self._row(*told, text=text)  # which shows the time left beside its bar
         elif record.levelno >= logging.INFO:
-            self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            left = "" if told is None or seconds is None else f", {_clock(seconds * (told[2] - told[1]))} left"
+            self.progress.console.print(text + left, markup=False, highlight=False, soft_wrap=True)
 
-    def _pace(self, what: str, step: int, steps: int) -> str:
-        """Since the first record of `what` that this process has seen: a resumed run begins at its step."""
+    def _seconds(self, what: str, step: int) -> float | None:
+        """A step, since the first record of `what` that this process has seen: a resumed run begins at its step."""
         now = time.monotonic()
         first, began = self.begun.setdefault(what, (step, now))
-        if step <= first:
-            return ""
-        seconds = (now - began) / (step - first)
-        left = timedelta(seconds=round(seconds * (steps - step)))
-        return f", {seconds:.3g} s a step, {left} left"
+        return (now - began) / (step - first) if step > first else None
 
     def _row(self, what: str, step: int, steps: int, *, text: str) -> None:
         if what not in self.rows:
             self.rows[what] = self.progress.add_task(what, total=steps)
         self.progress.update(self.rows[what], completed=step, description=text)
+
+
+def _clock(seconds: float) -> timedelta:
+    return timedelta(seconds=round(seconds))
 
 
 @contextmanager
