@@ -43,6 +43,9 @@ StepsDenoiser = Annotated[int | None, typer.Option(min=1, help="Steps of the den
 Batch = Annotated[int | None, typer.Option(min=1, help="Tiles a step, of every part.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="Processes that share each batch, one on each GPU.")]
+Encoder = Annotated[
+    Path | None, typer.Option(help="Folder of a trained encoder, where train.autoencoder.perceptual has a weight.")
+]
 Unconditional = Annotated[
     bool,
     typer.Option("--unconditional", help="Train the denoiser without classes: for pictures without masks."),
@@ -59,6 +62,7 @@ def train(
     device: Device = None,
     processes: Processes = None,
     unconditional: Unconditional = False,
+    encoder: Encoder = None,
     classes: Classes = None,
     kind: Kind = None,
     params: ParamsFile = None,
@@ -76,7 +80,7 @@ def train(
     steps = {"autoencoder": steps_autoencoder, "denoiser": steps_denoiser}
     options = Options(steps, batch, device, processes, unconditional, kind, classes)
     file = params_file(params)
-    call = Call(source, out, None if is_shipped(file) else file, options)
+    call = Call(source, out, None if is_shipped(file) else file, encoder, options)
     wanted = chosen(only)
     run, bad, notes = plan(call, file, wanted)
     made = {}
@@ -109,6 +113,9 @@ def plan(call: Call, file: Path, wanted: Sequence[str]) -> tuple[Run, BatchError
     autoencoder = own.changed(load(file, "train.autoencoder", AutoencoderParams), options.fit("autoencoder"), {})
     denoiser = own.changed(load(file, "train.denoiser", DenoiserParams), options.fit("denoiser"), without)
     own.refuse_foreign(call.out)
+    if "autoencoder" in wanted:
+        own.check_encoder(autoencoder, call.encoder)
+    own.check_device(autoencoder, denoiser)
     takes = own.Takes(autoencoder, denoiser if "denoiser" in wanted else None)
     raw, cut, bad = raw_of(call, file, takes)
     needing = [name for name in wanted if name != "autoencoder" and not options.unconditional]

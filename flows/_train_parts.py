@@ -53,18 +53,21 @@ class Call:
     source: Path
     out: Path
     params: Path | None
+    encoder: Path | None
     options: Options
 
     def again(self, output: Path, only: str) -> str:
         """Makes `output` again, which is the part `only`, or the raw store: typed in the folder that holds it."""
         words = ["rawmill", "train", seen_from(output, self.source), "--out", seen_from(output, self.out)]
-        return shlex.join([*words, "--only", only, *params_words(output, self.params), *self.options.words(only)])
+        words += ["--only", only, *params_words(output, self.params), *self.options.words(only)]
+        encoder = self.encoder if only == "autoencoder" else None
+        return shlex.join([*words, *(["--encoder", seen_from(output, encoder)] if encoder else [])])
 
     def onward(self) -> str:
         """Makes what is not made yet: typed here."""
-        params = [] if self.params is None else ["--params", str(self.params)]
-        words = ["rawmill", "train", str(self.source), "--out", str(self.out)]
-        return shlex.join([*words, *params, *self.options.words(None)])
+        paths = {"--out": self.out, "--params": self.params, "--encoder": self.encoder}
+        words = [word for name, path in paths.items() if path is not None for word in (name, str(path))]
+        return shlex.join(["rawmill", "train", str(self.source), *words, *self.options.words(None)])
 
     def synthesize(self, side_px: int) -> str:
         """Samples from what was trained: typed here."""
@@ -121,7 +124,7 @@ def _prepare(run: Run, name: str, out: Path) -> "Job":
 
     repair = run.call.again(out, name)
     if name == "autoencoder":
-        return autoencoder_step.prepare(run.raw, out, run.autoencoder, repair)
+        return autoencoder_step.prepare(run.raw, out, run.autoencoder, run.call.encoder, repair)
     return denoiser_step.prepare(run.raw, run.call.out / "autoencoder", out, run.denoiser, repair)
 
 

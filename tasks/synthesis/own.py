@@ -12,6 +12,7 @@ from tasks import output
 from tasks.errors import InputError, ParamsError, fault
 from tasks.ingest.brought import Files
 from tasks.ingest.params import IngestParams, Kind
+from tasks.learn.determinism import device_of
 from tasks.params import Params, parse
 from tasks.store import open_array
 from tasks.synthesis import tiles
@@ -54,6 +55,22 @@ def refuse_foreign(out: Path) -> None:
     if found and not ours:
         wrong = "exists and holds no models of rawmill"
         raise InputError(fault(out, wrong, "a new folder, or that of an earlier run", "choose another --out"))
+
+
+def check_encoder(params: AutoencoderParams, encoder: Path | None) -> None:
+    """Raise `ParamsError` unless an encoder is named where one is used, and only there."""
+    weight, where = params.perceptual.weight, "train.autoencoder.perceptual"
+    if weight and encoder is None:
+        remedy = "name the folder with --encoder, or write weight: 0.0"
+        raise ParamsError(fault(where, f"weight {weight:g} and no encoder", "a trained encoder", remedy))
+    if encoder is not None and not weight:
+        raise ParamsError(fault("--encoder", f"weight 0 in {where}", "one above 0", "leave it out, or write a weight"))
+
+
+def check_device(*sections: AutoencoderParams | DenoiserParams) -> None:
+    """Raise `ParamsError` where the device of one is not to be had."""
+    for params in sections:
+        device_of(params.fit.device)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,53 @@ class FitParams(Params):
     """How weights are fitted: Adam with a one-cycle learning rate, and an exponential moving average of them."""
 
     batch: Count
-    """Tiles a step."""
+    """Tiles a step, of all processes together."""
+    accumulate: Count
+    """Parts in which a process takes its tiles of a step, one after the other: less memory, the same gradient."""
     steps: Count
     max_learning_rate: Positive
     warmup_fraction: Annotated[float, Field(gt=0, lt=1)]
     """Part of the steps over which the learning rate rises."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     checkpoint_every_steps: Count
+    precision: Literal["float32", "bfloat16", "float16"]
+    """Of the forward pass (autocast); weights, their average and the checkpoint stay float32. float16 scales its loss."""
+    compile: bool
+    """Whether `torch.compile` makes the forward pass; asks for a C++ compiler on the CPU."""
+    device: Literal["cpu", "cuda"]
+    processes: Count
+    """That train together on this machine, each with its part of the batch: on `cuda` one a GPU."""
+
+    @model_validator(mode="after")
+    def _tiles_for_all(self) -> Self:
+        if self.processes * self.accumulate > self.batch:
+            raise ValueError(
+                f"{self.processes} processes x {self.accumulate} parts, more than the batch's {self.batch}"
+            )
+        return self
+
+
+class PerceptualParams(Params):
+    """Distance between features of a frozen encoder (`tasks.synthesis.perceptual`), as a term of a loss."""
+
+    weight: NonNegative
+    """0 leaves the term, and the encoder, out."""
+
+
+class AdversarialParams(Params):
+    """A discriminator of patches, trained in turn (`tasks.synthesis.adversarial`), as a term of a loss."""
+
+    weight: NonNegative
+    """0 leaves the term, and the discriminator, out."""
+    feature_weight: NonNegative
+    """Of the L1 distance between the discriminator's own features, beside `weight`."""
+    start_step: Annotated[int, Field(ge=0)]
+    """Step from which on it is trained and counts."""
+    learning_rate: Positive
+    channels: Count
+    """Of its first layer; each further one has twice as many."""
+    layers: Count
+    """Of convolutions between the first and the last; all but one of them halve the sides."""
 
 
 class AutoencoderArchitecture(Params):
@@ -58,6 +98,8 @@ class AutoencoderParams(Params):
     kl_weight: NonNegative
     gradient_weight: NonNegative
     """Weight of the L1 distance between finite differences, which keeps edges."""
+    perceptual: PerceptualParams
+    adversarial: AdversarialParams
     held_out_tiles: Count
     """How many held-out tiles the reconstruction metrics use, at most."""
 
@@ -70,6 +112,8 @@ class DenoiserArchitecture(Params):
     blocks_per_level: Count
     norm_groups: Count
     head_channels: Count
+    heads: Count | None
+    """Of every attention layer; null: as many as its channels hold of `head_channels`."""
 
 
 class DiffusionParams(Params):

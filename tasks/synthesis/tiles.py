@@ -65,6 +65,27 @@ def annotation(raw: Path, tile: Any) -> NDArray[np.uint8]:
     return np.asarray(open_array(raw / tile.mask / "0")[window], np.uint8)
 
 
+class Windows:
+    """Pixels of tiles (n, 3, y, x), uint8, read from their slides' chunks as they are asked for; a `pictures.Stack`."""
+
+    def __init__(self, raw: Path, tiles: pd.DataFrame) -> None:
+        self.rows = list(tiles.itertuples(index=False))
+        self.slides = {name: open_array(raw / "slides" / name / "0") for name in sorted(set(tiles["item"]))}
+        self.cache_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int | np.int64 | slice) -> NDArray[np.uint8]:
+        if isinstance(index, slice):
+            return np.stack([self._read(tile) for tile in self.rows[index]])
+        return self._read(self.rows[index])
+
+    def _read(self, tile: Any) -> NDArray[np.uint8]:
+        window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
+        return np.asarray(self.slides[tile.item][(slice(None), *window)], np.uint8)
+
+
 def picture(raw: Path, tile: Any) -> NDArray[np.uint8]:
     """Pixels (3, y, x) of one row of `tiles.parquet`."""
     window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))

@@ -59,11 +59,16 @@ def plant(out: Path) -> Path:
 
 FIT = {
     "batch": 4,
+    "accumulate": 1,
     "steps": 4,
     "max_learning_rate": 2e-3,
     "warmup_fraction": 0.25,
     "ema_decay": 0.9,
     "checkpoint_every_steps": 2,
+    "precision": "float32",
+    "compile": False,
+    "device": "cpu",
+    "processes": 1,
 }
 AUTOENCODER = {
     "seed": 7,
@@ -80,6 +85,15 @@ AUTOENCODER = {
     "fit": FIT,
     "kl_weight": 1e-6,
     "gradient_weight": 0.5,
+    "perceptual": {"weight": 0.0},
+    "adversarial": {
+        "weight": 0.0,
+        "feature_weight": 0.0,
+        "start_step": 0,
+        "learning_rate": 1e-4,
+        "channels": 4,
+        "layers": 2,
+    },
     "held_out_tiles": 4,
 }
 DENOISER = {
@@ -90,6 +104,7 @@ DENOISER = {
         "blocks_per_level": 1,
         "norm_groups": 4,
         "head_channels": 8,
+        "heads": None,
     },
     "diffusion": {"timesteps": 100, "schedule": "cosine", "prediction": "epsilon"},
     "fit": FIT,
