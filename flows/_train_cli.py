@@ -115,6 +115,8 @@ def plan(call: Call, file: Path, wanted: Sequence[str]) -> tuple[Run, BatchError
     own.refuse_foreign(call.out)
     if "autoencoder" in wanted:
         own.check_encoder(autoencoder, call.encoder)
+    elif "denoiser" in wanted:
+        own.check_autoencoder(call.out)
     own.check_device(autoencoder, denoiser)
     takes = own.Takes(autoencoder, denoiser if "denoiser" in wanted else None)
     raw, cut, bad = raw_of(call, file, takes)

@@ -81,7 +81,7 @@ def held_out_losses(
     """Loss on held-out labelled tiles with their own mask, with another tile's mask and with none.
 
     Timesteps are spread evenly over the tiles; noise is the same for the three, so that the differences are the
-    masks' doing: a network that listens has own < null < other.
+    masks' doing: a network that listens has own < null < other. One that knows no classes has null alone.
     """
     count = len(data.latents)
     t = torch.arange(count) * params.diffusion.timesteps // count
@@ -89,7 +89,8 @@ def held_out_losses(
     noise = torch.from_numpy(normal(tuple(z0.shape), params.seed, "held-out", "noise"))
     own = np.array(data.conditions)
     null = np.broadcast_to(conditioning.null(own.shape[1] - 2, *own.shape[2:]), own.shape).copy()
-    told = {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0), "null": null}
+    told = {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0)} if own.shape[1] > 2 else {}
+    told["null"] = null
     with torch.inference_mode():
         return {
             f"held_out_loss_{name}": float(loss(network, Batch(z0, torch.from_numpy(c), noise, t), process))

@@ -44,15 +44,26 @@ def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserPara
     return start(out, plan, [folder.ITEM], lambda content: None)
 
 
+def seen(raw: Path, params: DenoiserParams) -> pd.DataFrame:
+    """The tiles as they are trained on: without their annotation where no step has a condition."""
+    table = tiles.read_tiles(raw)
+    return table.assign(annotated=0.0, mask="") if params.p_unconditional == 1 else table
+
+
+def known(raw: Path, params: DenoiserParams) -> tuple[str, ...]:
+    """The classes that the model can be told; none where no step has a condition."""
+    return () if params.p_unconditional == 1 else tuple(tiles.classes(raw))
+
+
 @one_thread()
 def process(job: Job, item: str) -> None:
     """Encode the tiles once, train, resuming from a checkpoint, and write the model folder."""
     params = DenoiserParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
-    table = tiles.read_tiles(raw)
+    table = seen(raw, params)
     codec = autoencoder.load(folder.input_path(job, "autoencoder"))
     train = table[table["split"] == "train"]
-    data = _data(job, raw, train, codec, params.orientations, "train")  # encoded here once, for all processes
+    data = _data(job, raw, train, codec, params, "train")  # encoded here once, for all processes
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
     network = run.network
     network.load_state_dict(run.average)
@@ -67,8 +78,8 @@ def fit(job: Job, group: Group) -> Run:
     params = DenoiserParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
     codec = autoencoder.load(folder.input_path(job, "autoencoder"))
-    table = tiles.read_tiles(raw)
-    data = _data(job, raw, table[table["split"] == "train"], codec, params.orientations, "train")
+    table = seen(raw, params)
+    data = _data(job, raw, table[table["split"] == "train"], codec, params, "train")
     network = networks.denoiser(params.architecture, codec.channels, data.conditions.shape[1])
     networks.initialise(network, params.seed)
     forward = forward_process(params.diffusion)
@@ -80,17 +91,18 @@ def fit(job: Job, group: Group) -> Run:
 
 
 def _data(
-    job: Job, raw: Path, table: pd.DataFrame, codec: autoencoder.Codec, orientations: int, name: str
+    job: Job, raw: Path, table: pd.DataFrame, codec: autoencoder.Codec, params: DenoiserParams, name: str
 ) -> denoiser.Data:
     """Latents in each orientation and conditions of `table`, cached in the staging place."""
 
     def encode(tile: Any) -> NDArray[np.float32]:
         picture = tiles.picture(raw, tile)
-        return codec.encode(np.stack([tiles.oriented(picture, turn) for turn in range(orientations)]))
+        return codec.encode(np.stack([tiles.oriented(picture, turn) for turn in range(params.orientations)]))
 
     rows = list(table.itertuples(index=False))
     latents = tiles.cached(folder.cache(job, f"{name}-latents"), rows, encode)
-    conditions = tiles.cache_conditions(raw, table, codec.factor, folder.cache(job, f"{name}-conditions"))
+    path = folder.cache(job, f"{name}-conditions")
+    conditions = tiles.cache_conditions(raw, table, len(known(raw, params)), codec.factor, path)
     return denoiser.Data(latents, conditions, np.arange(len(table)), np.flatnonzero(table["annotated"].to_numpy() > 0))
 
 
@@ -103,12 +115,13 @@ def _held_out(
     network: networks.Denoiser,
     forward: Process,
 ) -> dict[str, float]:
-    """Losses on annotated held-out tiles; none where no held-out tile is annotated."""
-    test = table[(table["split"] == "test") & (table["annotated"] > 0)]
+    """Losses on annotated held-out tiles, on any where the model knows no classes; none where there are none."""
+    test = table[(table["split"] == "test") & ((table["annotated"] > 0) | (params.p_unconditional == 1))]
     if not len(test):
         return {}
     chosen = test.iloc[np.unique(np.linspace(0, len(test) - 1, min(params.held_out_tiles, len(test))).astype(int))]
-    return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, 1, "held-out"), params, forward)
+    one = params.model_copy(update={"orientations": 1})
+    return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, one, "held-out"), params, forward)
 
 
 def _write(
@@ -125,7 +138,7 @@ def _write(
         kind="denoiser",
         architecture=params.architecture,
         diffusion=params.diffusion,
-        classes=tuple(tiles.classes(raw)),
+        classes=known(raw, params),
         latent_channels=data.latents.shape[2],
         window_latent_px=data.latents.shape[3],
         autoencoder=entry["recipe"],

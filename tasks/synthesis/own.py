@@ -16,6 +16,7 @@ from tasks.learn.determinism import device_of
 from tasks.params import Params, parse
 from tasks.store import open_array
 from tasks.synthesis import tiles
+from tasks.synthesis.networks import MODEL
 from tasks.synthesis.params import AutoencoderParams, DenoiserParams
 
 KINDS: tuple[Kind, ...] = ("slides", "images")
@@ -67,6 +68,13 @@ def check_encoder(params: AutoencoderParams, encoder: Path | None) -> None:
         raise ParamsError(fault("--encoder", f"weight 0 in {where}", "one above 0", "leave it out, or write a weight"))
 
 
+def check_autoencoder(out: Path) -> None:
+    """Raise `InputError` unless an autoencoder is there, which a denoiser that is made alone needs."""
+    if not (out / "autoencoder" / MODEL).is_file():
+        remedy = "make it first with --only autoencoder, or leave --only out"
+        raise InputError(fault(out / "autoencoder", "not there", "the autoencoder of the denoiser", remedy))
+
+
 def check_device(*sections: AutoencoderParams | DenoiserParams) -> None:
     """Raise `ParamsError` where the device of one is not to be had."""
     for params in sections:
@@ -102,7 +110,7 @@ def check(raw: Path, ingested: IngestedParams | None, takes: Takes, needing: Seq
         tiles.side_px(table), raw / "tiles.parquet", "ingest with other tile_sides_px, or mend the architecture"
     )
     check_annotated(raw, table, needing)
-    return remarks(table)
+    return remarks(table, needing)
 
 
 def side_px(raw: Path) -> int:
@@ -149,12 +157,12 @@ def check_annotated(raw: Path, table: pd.DataFrame, needing: Sequence[str]) -> N
     raise InputError(fault(raw / "tiles.parquet", wrong, "some, for a denoiser that follows masks", remedy))
 
 
-def remarks(table: pd.DataFrame) -> tuple[str, ...]:
-    """What a reader of the figures must know: that nothing was held out, or nothing with a class."""
+def remarks(table: pd.DataFrame, needing: Sequence[str]) -> tuple[str, ...]:
+    """What a reader of the figures must know: that nothing was held out, or nothing with the classes needed."""
     count, test = int((table["split"] == "train").sum()), table[table["split"] == "test"]
     if test.empty:
         return (f"nothing is held out: all {count} tiles are training data, and figures are of those",)
-    if not (test["annotated"] > 0).any():
+    if needing and not (test["annotated"] > 0).any():
         return ("no held-out tile is annotated: the denoiser has no held-out losses",)
     return ()
 

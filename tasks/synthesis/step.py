@@ -135,6 +135,8 @@ def _mask(job: Job, params: SynthesiseParams, item: str, classes: int) -> masks.
     if any(entry["role"] == "mask" for entry in job.plan["inputs"]):
         return masks.given(folder.input_path(job, "mask"), classes)
     size = params.sizes_px[job.items.index(item) % len(params.sizes_px)]
+    if not classes:
+        return masks.unknown(size)
     return masks.cut(masks.load_bank(folder.input_path(job, "denoiser")), size, params.masks, params.seed, item)
 
 
@@ -148,6 +150,8 @@ def tell(mask: zarr.Array[Any], about: DenoiserModel, factor: int, scratch: Path
         first = min(rows.start * factor, (mask.shape[0] - 1) // factor * factor)
         part = np.asarray(mask[first : rows.stop * factor])
         found = conditioning.condition(part, count, factor)
+        if not count:  # trained under the null condition alone
+            found = conditioning.null(count, *found.shape[1:])
         fill = [(0, rows.stop - rows.start - found.shape[1]), (0, width - found.shape[2])]
         told.write(rows, slice(0, width), np.pad(found, [(0, 0), *fill], mode="edge"))
     return told
@@ -170,7 +174,8 @@ def sampling(params: SamplerParams, model: denoiser.Model, seed: int, item: str)
 def evaluator(params: SamplerParams, model: denoiser.Model) -> Evaluate:
     """The guided denoiser in threads here, or on every GPU."""
     null = torch.from_numpy(conditioning.null(len(model.about.classes), 1, 1))
-    return in_threads([guided(network, null, params.guidance) for network in model.networks])
+    guidance = params.guidance if model.about.classes else 0.0  # both forwards would be the same
+    return in_threads([guided(network, null, guidance) for network in model.networks])
 
 
 def pixels(latents: Canvas, codec: autoencoder.Codec, side: int) -> Callable[[Window], NDArray[np.uint8]]:

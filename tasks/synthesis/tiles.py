@@ -111,9 +111,8 @@ def cache_pictures(raw: Path, tiles: pd.DataFrame, path: Path) -> NDArray[np.uin
     return cached(path, list(tiles.itertuples(index=False)), lambda tile: picture(raw, tile))
 
 
-def cache_conditions(raw: Path, tiles: pd.DataFrame, factor: int, path: Path) -> NDArray[np.float32]:
-    """Conditions (n, k, y/f, x/f) of `tiles`, memory-mapped."""
-    count = len(classes(raw))
+def cache_conditions(raw: Path, tiles: pd.DataFrame, count: int, factor: int, path: Path) -> NDArray[np.float32]:
+    """Conditions (n, k, y/f, x/f) of `tiles` for `count` classes, memory-mapped."""
     rows = list(tiles.itertuples(index=False))
     return cached(path, rows, lambda tile: condition(annotation(raw, tile), count, factor))
 

@@ -25,7 +25,7 @@ def scans(folder: Path, names: str = "ab", masks: str = "ab") -> Path:
     return folder
 
 
-def params(path: Path, steps: int = 4, tile_px: int = TILE, **ingest: Any) -> Path:
+def params(path: Path, steps: int = 40, tile_px: int = TILE, **ingest: Any) -> Path:
     """rawmill's own params with small networks and tiles."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     fit = {**planted_slides.FIT, "steps": steps}
