@@ -9,6 +9,7 @@ from tasks.errors import InputError, LineageError, fault
 from tasks.ingest import step, survey
 from tasks.ingest.manifest import ANNOTATIONS, Entry, annotations_of, entries_from_files, read_manifest
 from tasks.ingest.params import IngestParams, Kind
+from tasks.lineage.digest import RECIPE
 from tasks.output import Job
 
 MANIFEST = "manifest.csv"
@@ -68,15 +69,17 @@ def files_of(source: Path) -> Files:
     if not source.is_dir():
         remedy = "name a file, the folder that holds the files, or what `rawmill ingest` made"
         raise InputError(fault(source, "not there", "a raw store, a folder of files or a file", remedy))
+    if (source / RECIPE).is_file():
+        wrong = "an output of rawmill that is no raw store"
+        raise InputError(fault(source, wrong, "a raw store, a folder of files or a file", "name another"))
     if (source / MANIFEST).is_file():
         return Files(source, None)
     listed = tuple(sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith(".")))
     if not any(path.suffix.lower() not in ANNOTATIONS for path in listed):
         wrong = f"no pictures, and {len(listed)} files that can only be masks" if listed else "no files"
         expected = "TIFF, SVS, NDPI or the like, with masks in PNG, TIFF or GeoJSON beside them"
-        raise InputError(
-            fault(source, wrong, expected, "put pictures there, or list those of subfolders in manifest.csv")
-        )
+        remedy = "put pictures there, or list those of subfolders in manifest.csv"
+        raise InputError(fault(source, wrong, expected, remedy))
     return Files(source, listed)
 
 
@@ -87,9 +90,5 @@ def check_kind(files: Files, params: IngestParams, kinds: Sequence[Kind], remedy
         return  # ingest says of each what is wrong with it
     kind, good = survey.kind_of(folder, survey.readable(folder, entries, []), params, [])
     if good and kind not in kinds:
-        words = "mosaics" if kind in ("crops", "frames") else kind
-        expected = f"files that become {' or '.join(kinds)}, such as 8-bit RGB TIFF or SVS"
-        remedy = (
-            "develop them elsewhere to RGB first, or name other files" if words == "mosaics" else "name other files"
-        )
-        raise InputError(fault(files.source, words, expected, remedy))
+        wrong = f"files that become a store of {kind}"
+        raise InputError(fault(files.source, wrong, f"a store of {' or '.join(kinds)}", remedy))

@@ -70,7 +70,7 @@ class Windows:
 
     def __init__(self, raw: Path, tiles: pd.DataFrame) -> None:
         self.rows = list(tiles.itertuples(index=False))
-        self.slides = {name: open_array(raw / "slides" / name / "0") for name in sorted(set(tiles["item"]))}
+        self.slides = {name: open_array(place(raw, name) / "0") for name in sorted(set(tiles["item"]))}
         self.cache_bytes = 0
 
     def __len__(self) -> int:

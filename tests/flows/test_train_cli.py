@@ -252,7 +252,7 @@ def bad(place: Path) -> None:
         (["scans", "--params", "odd.yaml"], ParamsError, "a multiple of 8 px, for the autoencoder's factor 4"),
         (["models/raw.zarr", "--params", "/dev/null"], ParamsError, "has no section"),
         (["models/raw.zarr", "--params", "unknown.yaml"], ParamsError, "latent_chanels"),
-        (["models/autoencoder"], InputError, "no pictures"),
+        (["models/autoencoder"], InputError, "an output of rawmill that is no raw store"),
         (["models/raw.zarr", "--classes", "a"], ParamsError, "--classes: given with a store"),
         (["models/raw.zarr", "--kind", "slides"], ParamsError, "--kind: given with a store"),
         (["scans", "--kind", "crops"], InputError, "a store of crops"),
