@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tasks.rng import generator, normal
 from tasks.synthesis import conditioning, networks
+from tasks.synthesis.evaluate import guided
 from tasks.synthesis.params import DenoiserModel, DenoiserParams
 from tasks.synthesis.schedule import Denoise, Process, add_noise, clean_of, forward_process, noise_of
 from tasks.synthesis.tiles import oriented
@@ -106,6 +107,11 @@ class Model:
     """One, or one on each GPU."""
     process: Process
     about: DenoiserModel
+
+    def guided(self, guidance: float) -> list[Denoise]:
+        """The networks with classifier-free guidance of weight `guidance`; one that knows no classes needs none."""
+        null = torch.from_numpy(conditioning.null(len(self.about.classes), 1, 1))
+        return [guided(network, null, guidance if self.about.classes else 0.0) for network in self.networks]
 
 
 def predictor(network: networks.Denoiser, process: Process, device: torch.device | str = "cpu") -> Denoise:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import zarr
 from numpy.typing import NDArray
 
@@ -32,9 +31,9 @@ from tasks.store import (
     write,
     write_image,
 )
-from tasks.synthesis import autoencoder, conditioning, decode, denoiser, figures, folder, masks, networks
+from tasks.synthesis import autoencoder, cluster, conditioning, decode, denoiser, figures, folder, masks, networks
 from tasks.synthesis.canvas import Canvas, State
-from tasks.synthesis.evaluate import Evaluate, guided, in_threads
+from tasks.synthesis.evaluate import Evaluate, in_threads
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SamplerParams, SynthesiseParams
 from tasks.synthesis.pictures import to_pictures
 from tasks.synthesis.sampler import Sampling, sample
@@ -118,7 +117,7 @@ def process(job: Job, item: str) -> None:
         told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
         how = sampling(params.sampler, model, params.seed, item)
         state = State((codec.channels, *told.shape[1:]), scratch, params.sampler.record)
-        latents = sample(told, codec.channels, evaluator(params.sampler, model), how, state)
+        latents = sample(told, codec.channels, evaluator(job, params.sampler, model), how, state)
         files += write_image(image, pixels(latents, codec, how.window[0]))
         files += write_trajectory(image, state, how) if params.sampler.record else []
     facts = {
@@ -171,11 +170,13 @@ def sampling(params: SamplerParams, model: denoiser.Model, seed: int, item: str)
     return Sampling(steps, params.law, window, params.batch_windows, seed, item)
 
 
-def evaluator(params: SamplerParams, model: denoiser.Model) -> Evaluate:
-    """The guided denoiser in threads here, or on every GPU."""
-    null = torch.from_numpy(conditioning.null(len(model.about.classes), 1, 1))
-    guidance = params.guidance if model.about.classes else 0.0  # both forwards would be the same
-    return in_threads([guided(network, null, guidance) for network in model.networks])
+def evaluator(job: Job, params: SamplerParams, model: denoiser.Model) -> Evaluate:
+    """The guided denoiser on a Dask cluster where there is one, else in threads here or on every GPU."""
+    address = cluster.address()
+    if address:
+        folder_path = folder.input_path(job, "denoiser").resolve()
+        return cluster.on_cluster(address, cluster.Network(folder_path, params.guidance, params.device))
+    return in_threads(model.guided(params.guidance))
 
 
 def pixels(latents: Canvas, codec: autoencoder.Codec, side: int) -> Callable[[Window], NDArray[np.uint8]]:

@@ -1,6 +1,7 @@
 """The sampler against a plain sequential reading of algorithm 2, and against closed forms."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -144,6 +145,24 @@ def test_a_state_that_records_keeps_the_canvas_of_every_step(tmp_path):
     assert np.array_equal(everything(state.canvas(7)), expected)
     after_two = Sampling(how().steps[:2], "random", WINDOW, 1, 5, "s")
     assert np.array_equal(everything(state.canvas(2)), made((19, 13), after_two))
+
+
+def test_networks_on_several_devices_take_turns_and_never_meet():
+    """Two networks, as on two GPUs: both are asked, each by one thread at a time, and the values are the same."""
+    asked, busy = [], [threading.Lock(), threading.Lock()]
+
+    def on(place):
+        def denoise(z, condition, t):
+            assert busy[place].acquire(blocking=False), "two threads on one device"
+            asked.append(place)
+            found = network()(z, condition, t)
+            busy[place].release()
+            return found
+
+        return denoise
+
+    found = everything(sample(told(40, 40), 3, in_threads([on(0), on(1)]), how()))
+    assert np.array_equal(found, made((40, 40), how())) and set(asked) == {0, 1}
 
 
 def test_a_pixel_left_behind_is_noticed():
