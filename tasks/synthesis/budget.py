@@ -21,6 +21,8 @@ from tasks.synthesis.ranks import Group
 log = logging.getLogger("rawmill")
 TRANSIENT = 1.5
 """Peak of a step over what the forward pass keeps."""
+WORKSPACE = 2**27
+"""What libraries take beside (code, threads, kernels), measured at about 0.1 GiB."""
 GIB = 2**30
 
 
@@ -76,7 +78,7 @@ def plan(
     """
     free = free_bytes(device, group)
     row = sum(part.nbytes for part in one)
-    fixed = state_bytes(run) + cache_bytes + (DEPTH + 1) * wanted * row
+    fixed = WORKSPACE + state_bytes(run) + cache_bytes + (DEPTH + 1) * wanted * row
     try:
         activations = round(TRANSIENT * kept_bytes(run, forward, max(0, free - fixed)))
     except (MemoryError, RuntimeError) as error:

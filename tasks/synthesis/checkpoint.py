@@ -1,4 +1,4 @@
-"""The state of a training run, and its one file: safetensors, replaced in one move; small state as JSON in its header."""
+"""The state of a training run, and its one file: safetensors, replaced in one move; small state is in its header."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Step `train` for the denoiser: slide tiles and the autoencoder in, `data/models/denoiser` out."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,7 @@ def process(job: Job, item: str) -> None:
     train = table[table["split"] == "train"]
     data = _data(job, raw, train, codec, params, "train")  # encoded here once, for all processes
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
-    network = run.network
+    network = cast(networks.Denoiser, run.network)
     network.load_state_dict(run.average)
     network.eval()
     metrics = _held_out(job, raw, table, codec, params, network, forward_process(params.diffusion))

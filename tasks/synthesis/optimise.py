@@ -111,10 +111,10 @@ def _begin(network: nn.Module, objective: Objective, fit: FitParams, device: tor
 def _micro(run: Run, objective: Objective, fit: FitParams, what: str, group: Group, device: torch.device) -> int:
     """Rows at a time: as the params say, fewer where these do not fit, and no more than the run began with."""
     rows = group.rows(fit.batch)
-    wanted = -(-(rows.stop - rows.start) // fit.accumulate)
+    wanted = -(-fit.batch // (group.size * fit.accumulate))
     if run.step == fit.steps:
         return run.micro or wanted
-    one = [part[:1].to(device) for part in objective.draw(run.step, rows)]
+    one = [part[:1].clone().to(device) for part in objective.draw(run.step, rows)]
 
     def forward() -> Tensor:
         with _autocast(fit, device):
@@ -158,7 +158,7 @@ def _update(run: Run, learner: Learner, loss: Loss, rate: float, fit: FitParams,
     for part in _parts(batch, run.micro or len(batch[0])):
         with _autocast(fit, part[0].device):
             value = loss(part, run.step) * (len(part[0]) / fit.batch)
-        run.scaler.scale(value).backward()
+        run.scaler.scale(value).backward()  # type: ignore[no-untyped-call]
         total += value.detach()
     gradients = [weight.grad for weight in learner.network.parameters() if weight.grad is not None]
     group.add([*gradients, total])

@@ -26,7 +26,7 @@ class FitParams(Params):
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     checkpoint_every_steps: Count
     precision: Literal["float32", "bfloat16", "float16"]
-    """Of the forward pass (autocast); weights, their average and the checkpoint stay float32. float16 scales its loss."""
+    """Of the forward pass (autocast); weights, their average and the checkpoint stay float32."""
     compile: bool
     """Whether `torch.compile` makes the forward pass; asks for a C++ compiler on the CPU."""
     device: Literal["cpu", "cuda"]

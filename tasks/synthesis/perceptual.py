@@ -1,4 +1,4 @@
-"""Perceptual distance: how far apart pictures are for a frozen encoder (Zhang et al., CVPR 2018, without its linear fit).
+"""Perceptual distance: how far apart pictures are for a frozen encoder (Zhang et al., CVPR 2018, without linear fit).
 
 The encoder is any that `tasks.evaluation.models` reads (safetensors, an architecture named in its `model.json`); by
 default the pipeline's own, trained without labels on the same tiles. Features of each stage are scaled to unit length

@@ -20,6 +20,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed import FileStore, PrefixStore  # type: ignore[attr-defined]
 
 from tasks.errors import ParamsError, StoreError, fault
 from tasks.learn.determinism import device_of
@@ -61,7 +62,7 @@ class Group:
         if self.size > 1:
             flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
             _reduced(flat, dist.ReduceOp.SUM)
-            parts = flat.split([tensor.numel() for tensor in tensors])
+            parts = torch.split(flat, [tensor.numel() for tensor in tensors])
             for tensor, part in zip(tensors, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 
@@ -130,7 +131,7 @@ def _first(
 
 def _wait_for(others: Sequence[BaseProcess], meeting: Path, group: Group) -> None:
     """Wait until all have come to the meeting place, or one has died on the way."""
-    store = dist.FileStore(str(meeting), -1)
+    store = FileStore(str(meeting), -1)
     while not store.check([f"here/{rank}" for rank in range(1, group.size)]):
         _refuse_dead(others)
         time.sleep(0.05)
@@ -145,7 +146,7 @@ def _refuse_dead(others: Sequence[BaseProcess]) -> None:
 
 def _other(work: Callable[[A, Group], R], argument: A, group: Group, device: str, meeting: Path) -> None:
     """What a new process does. It takes its message with it when rank 0 is gone."""
-    dist.FileStore(str(meeting), -1).set(f"here/{group.rank}", "yes")
+    FileStore(str(meeting), -1).set(f"here/{group.rank}", "yes")
     with _joined(group, device, meeting):
         work(argument, group)
 
@@ -157,7 +158,7 @@ class _joined:
         self.group, self.device, self.meeting = group, group.device(device), meeting
 
     def __enter__(self) -> None:
-        store = dist.PrefixStore("group", dist.FileStore(str(self.meeting), -1))
+        store = PrefixStore("group", FileStore(str(self.meeting), -1))
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")

@@ -1,4 +1,4 @@
-"""What the autoencoder is trained to do: give pictures back, and where params say so please an encoder and fool a judge.
+"""What the autoencoder is trained to do: give pictures back; where params say so, also to an encoder and to a judge.
 
     loss = reconstruction (`autoencoder.loss`) + perceptual.weight * distance + adversarial.weight * score
 
