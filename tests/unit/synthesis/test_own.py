@@ -28,9 +28,7 @@ def test_sides_are_multiples_of_what_the_networks_halve() -> None:
     first.check(4, "tiles", "mend")
     with pytest.raises(ParamsError, match=r"tiles of 4 px; expected a multiple of 8 px.*factor 4 and 2 levels"):
         both.check(4, "tiles", "mend")
-    with pytest.raises(
-        ParamsError, match="tiles of 6 px; expected a multiple of 4 px, for the autoencoder's factor"
-    ):
+    with pytest.raises(ParamsError, match="tiles of 6 px; expected a multiple of 4 px, for the autoencoder's factor"):
         first.check(6, "tiles", "mend")
 
 
