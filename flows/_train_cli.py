@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,6 +39,7 @@ Kind = Annotated[
     str | None, typer.Option(help="slides, images (which need no pixel size) or auto; else as the params say.")
 ]
 StepsAutoencoder = Annotated[int | None, typer.Option(min=1, help="Steps of the autoencoder.")]
+StepsMaskDenoiser = Annotated[int | None, typer.Option(min=1, help="Steps of the mask denoiser.")]
 StepsDenoiser = Annotated[int | None, typer.Option(min=1, help="Steps of the denoiser.")]
 Batch = Annotated[int | None, typer.Option(min=1, help="Tiles a step, of every part.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
@@ -57,6 +58,7 @@ def train(
     out: Models,
     only: Only = None,
     steps_autoencoder: StepsAutoencoder = None,
+    steps_mask_denoiser: StepsMaskDenoiser = None,
     steps_denoiser: StepsDenoiser = None,
     batch: Batch = None,
     device: Device = None,
@@ -68,7 +70,7 @@ def train(
     params: ParamsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the models of synthesis on your own pictures: the autoencoder, then the denoiser.
+    """Train the models of synthesis on your own pictures: the autoencoder, the mask denoiser, the denoiser.
 
     Files are cut into tiles of one size and become MODELS/raw.zarr first; some groups are held out. What is finished
     is not made again, and a run that was interrupted goes on where it was.
@@ -77,11 +79,12 @@ def train(
     with --params.
     """
     began = time.monotonic()
-    steps = {"autoencoder": steps_autoencoder, "denoiser": steps_denoiser}
+    counts = (steps_autoencoder, steps_mask_denoiser, steps_denoiser)
+    steps = dict(zip(PARTS, counts, strict=True))
     options = Options(steps, batch, device, processes, unconditional, kind, classes)
     file = params_file(params)
     call = Call(source, out, None if is_shipped(file) else file, encoder, options)
-    wanted = chosen(only)
+    wanted = chosen(only, unconditional)
     run, bad, notes = plan(call, file, wanted)
     made = {}
     for name in wanted:
@@ -91,12 +94,16 @@ def train(
         raise bad
 
 
-def chosen(only: str | None) -> tuple[str, ...]:
+def chosen(only: str | None, unconditional: bool) -> tuple[str, ...]:
     """The parts to train; none for the raw store alone. Raises `ParamsError`."""
     if only not in (None, "raw", *PARTS):
         expected = ", ".join(("raw", *PARTS))
         raise ParamsError(fault(f"--only {only}", "unknown", expected, "name one of these"))
-    return PARTS if only is None else tuple(name for name in PARTS if name == only)
+    if only == "mask_denoiser" and unconditional:
+        remedy = "leave one of them out"
+        raise ParamsError(fault(f"--only {only}", "given with --unconditional", "masks with classes", remedy))
+    without = ("mask_denoiser",) if unconditional else ()
+    return tuple(name for name in PARTS if only in (None, name) and name not in without)
 
 
 def plan(call: Call, file: Path, wanted: Sequence[str]) -> tuple[Run, BatchError | None, tuple[str, ...]]:
@@ -104,28 +111,37 @@ def plan(call: Call, file: Path, wanted: Sequence[str]) -> tuple[Run, BatchError
 
     Raises `ParamsError` and `InputError`, those about the params before anything is read.
     """
-    from tasks.params import load
     from tasks.synthesis import own
-    from tasks.synthesis.params import AutoencoderParams, DenoiserParams
 
-    options = call.options
-    without = {"p_unconditional": 1.0} if options.unconditional else {}
-    autoencoder = own.changed(load(file, "train.autoencoder", AutoencoderParams), options.fit("autoencoder"), {})
-    denoiser = own.changed(load(file, "train.denoiser", DenoiserParams), options.fit("denoiser"), without)
+    sections = sections_of(call, file)
+    takes = own.Takes(sections["autoencoder"], sections["denoiser"] if "denoiser" in wanted else None)
     own.refuse_foreign(call.out)
+    own.check_device([sections[name] for name in wanted])
     if "autoencoder" in wanted:
-        own.check_encoder(autoencoder, call.encoder)
+        own.check_encoder(takes.autoencoder, call.encoder)
     elif "denoiser" in wanted:
         own.check_autoencoder(call.out)
-    own.check_device(autoencoder, denoiser)
-    takes = own.Takes(autoencoder, denoiser if "denoiser" in wanted else None)
     raw, cut, bad = raw_of(call, file, takes)
-    needing = [name for name in wanted if name != "autoencoder" and not options.unconditional]
+    needing = [name for name in wanted if name != "autoencoder" and not call.options.unconditional]
     notes = own.check(raw, cut, takes, needing) if wanted else ()
     notes += () if bad is None else (f"{len(bad.faults)} files are left out, and named at the end",)
     for note in notes:
         print(f"· {note}", file=sys.stderr)
-    return Run(call, raw, autoencoder, denoiser), bad, notes
+    return Run(call, raw, **sections), bad, notes
+
+
+def sections_of(call: Call, file: Path) -> dict[str, Any]:
+    """The params of each part, with what the options say. Raises `ParamsError`."""
+    from tasks.params import Params, load
+    from tasks.synthesis.own import changed
+    from tasks.synthesis.params import AutoencoderParams, DenoiserParams, MaskDenoiserParams
+
+    models: tuple[type[Params], ...] = (AutoencoderParams, MaskDenoiserParams, DenoiserParams)
+    more = {"denoiser": {"p_unconditional": 1.0}} if call.options.unconditional else {}
+    return {
+        name: changed(load(file, f"train.{name}", model), call.options.fit(name), more.get(name, {}))
+        for name, model in zip(PARTS, models, strict=True)
+    }
 
 
 def raw_of(call: Call, file: Path, takes: "Takes") -> tuple[Path, "IngestedParams | None", BatchError | None]:

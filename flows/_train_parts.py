@@ -12,9 +12,9 @@ from flows._brought import params_words, seen_from
 
 if TYPE_CHECKING:
     from tasks.output import Job
-    from tasks.synthesis.params import AutoencoderParams, DenoiserParams
+    from tasks.synthesis.params import AutoencoderParams, DenoiserParams, MaskDenoiserParams
 
-PARTS = ("autoencoder", "denoiser")
+PARTS = ("autoencoder", "mask_denoiser", "denoiser")
 """In the order of their need."""
 
 
@@ -84,6 +84,7 @@ class Run:
     call: Call
     raw: Path
     autoencoder: "AutoencoderParams"
+    mask_denoiser: "MaskDenoiserParams"
     denoiser: "DenoiserParams"
 
 
@@ -109,23 +110,23 @@ class Made:
 def make_part(run: Run, name: str) -> Made:
     """Train one part, or go on with it, or find it done."""
     from flows._local import carry_out
-    from tasks.synthesis import autoencoder_step, denoiser_step
+    from tasks.synthesis import autoencoder_step, denoiser_step, mask_denoiser_step
 
     out, began = run.call.out / name, time.monotonic()
     before = _stamp(out)
-    step = {"autoencoder": autoencoder_step, "denoiser": denoiser_step}[name]
-    carry_out(step, lambda: _prepare(run, name, out))
+    repair = run.call.again(out, name)
+
+    def job() -> "Job":
+        if name == "autoencoder":
+            return autoencoder_step.prepare(run.raw, out, run.autoencoder, run.call.encoder, repair)
+        if name == "mask_denoiser":
+            return mask_denoiser_step.prepare(run.raw, out, run.mask_denoiser, repair)
+        return denoiser_step.prepare(run.raw, run.call.out / "autoencoder", out, run.denoiser, repair)
+
+    steps = {"autoencoder": autoencoder_step, "mask_denoiser": mask_denoiser_step, "denoiser": denoiser_step}
+    carry_out(steps[name], job)
     metrics = json.loads((out / "metrics.json").read_bytes())
     return Made(out, _stamp(out) == before, round(time.monotonic() - began, 2), metrics)
-
-
-def _prepare(run: Run, name: str, out: Path) -> "Job":
-    from tasks.synthesis import autoencoder_step, denoiser_step
-
-    repair = run.call.again(out, name)
-    if name == "autoencoder":
-        return autoencoder_step.prepare(run.raw, out, run.autoencoder, run.call.encoder, repair)
-    return denoiser_step.prepare(run.raw, run.call.out / "autoencoder", out, run.denoiser, repair)
 
 
 def _stamp(out: Path) -> tuple[int, int] | None:

@@ -101,12 +101,16 @@ app.command(epilog=_train_cli.EXAMPLES)(_train_cli.train)
 
 @app.command(epilog="Examples:  rawmill synthesize --model data/models --size 512x768 --seed 7 --out big.zarr")
 def synthesize(
-    model: Annotated[Path, typer.Option(help="Folder with `autoencoder` and `denoiser`.")],
+    model: Annotated[
+        Path, typer.Option(help="Folder with `autoencoder`, `denoiser`, and `mask_denoiser` for generated masks.")
+    ],
     out: Out,
     size: Annotated[str, typer.Option(help="Height x width in px.")] = "256x256",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     count: Annotated[int, typer.Option(min=1, help="How many samples.")] = 1,
-    mask: Annotated[Path | None, typer.Option(help="PNG of class indices to follow; sets the size.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="PNG or TIFF of class indices, or label image in a store; sets the size.")
+    ] = None,
     guidance: Annotated[
         float | None, typer.Option(help="w of classifier-free guidance; 0 is conditional only.")
     ] = None,

@@ -12,7 +12,6 @@ from tasks.errors import InputError, fault
 from tasks.learn.determinism import one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
-from tasks.store import open_array
 from tasks.synthesis import autoencoder, denoiser, figures, folder, masks, networks, tiles
 from tasks.synthesis.checkpoint import Run
 from tasks.synthesis.optimise import Objective, fit_network
@@ -144,18 +143,16 @@ def _write(
         autoencoder=entry["recipe"],
     )
     files = networks.save(job.content, run.average, model)
-    files.append(masks.save_bank(job.content, _annotations(raw, train, params.mask_reduction), params.mask_reduction))
+    files.append(_save_bank(job.content, raw, train, params.mask_reduction))
     metrics = metrics | ({"final_loss": run.curve[-1][1]} if run.curve else {})
     files += folder.write_tables(job, metrics, run.curve, _roles(train, data))
     files.append(figures.curve(run.curve, "loss", job.content / "figures" / "loss.png"))
     mark_done(job, folder.ITEM, files, {"metrics": metrics, "curve": run.curve})
 
 
-def _annotations(raw: Path, train: pd.DataFrame, reduction: int) -> dict[str, NDArray[np.uint8]]:
-    """The annotation of each training slide that has one, one pixel in `reduction`."""
-    named = train[train["mask"] != ""].drop_duplicates("item")
-    arrays = {row.item: open_array(raw / str(row.mask) / "0") for row in named.itertuples(index=False)}
-    return {str(item): np.asarray(array[::reduction, ::reduction], np.uint8) for item, array in arrays.items()}
+def _save_bank(content: Path, raw: Path, train: pd.DataFrame, reduction: int) -> Path:
+    slides, subtypes = tiles.annotations(raw, train, reduction)
+    return masks.save_bank(content, slides, reduction, subtypes)
 
 
 def _roles(train: pd.DataFrame, data: denoiser.Data) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """A user's own pictures for `rawmill train`: how they are cut, and what cannot be learnt from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from tasks.params import Params, parse
 from tasks.store import open_array
 from tasks.synthesis import tiles
 from tasks.synthesis.networks import MODEL
-from tasks.synthesis.params import AutoencoderParams, DenoiserParams
+from tasks.synthesis.params import AutoencoderParams, DenoiserParams, MaskDenoiserParams
 
 KINDS: tuple[Kind, ...] = ("slides", "images")
 """Raw stores of display pictures; crops and frames are mosaics."""
@@ -75,7 +75,7 @@ def check_autoencoder(out: Path) -> None:
         raise InputError(fault(out / "autoencoder", "not there", "the autoencoder of the denoiser", remedy))
 
 
-def check_device(*sections: AutoencoderParams | DenoiserParams) -> None:
+def check_device(sections: Iterable[AutoencoderParams | DenoiserParams | MaskDenoiserParams]) -> None:
     """Raise `ParamsError` where the device of one is not to be had."""
     for params in sections:
         device_of(params.fit.device)

@@ -1,4 +1,4 @@
-"""Params of the stages `autoencoder`, `denoiser` and `synthesise`, and what stands in their models' `model.json`."""
+"""Params of the stages `autoencoder`, `denoiser`, `mask_denoiser` and `synthesise`, and their models' `model.json`."""
 
 from typing import Annotated, Literal, Self
 
@@ -147,6 +147,71 @@ class DenoiserParams(Params):
     held_out_tiles: Count
 
 
+class SamplerParams(Params):
+    """How a canvas is sampled; stated once for the stage and for the command."""
+
+    steps: Count
+    solver: Literal["ddim", "dpm_solver_pp"]
+    """With a flow, `ddim` is Euler's method; see tasks.synthesis.schedule."""
+    eta: Fraction
+    """Share of fresh noise in each step of `ddim`; 0 is deterministic."""
+    law: Literal["random", "grid"]
+    """Where windows lie: as thesis A draws them, or on a shifted grid near the tile minimum."""
+    guidance: NonNegative
+    """w of thesis A, eq. 2.7; 0 is conditional only."""
+    batch_windows: Count
+    """Windows that the network gets at a time; with w > 0 it sees twice as many."""
+    record: bool
+    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood. Not of masks,
+    which are kept whole."""
+    device: Literal["cpu", "cuda"]
+    """`cuda` uses all GPUs that are visible."""
+
+    @model_validator(mode="after")
+    def _fresh_noise_is_ddims(self) -> Self:
+        if self.eta > 0 and self.solver != "ddim":
+            raise ValueError("eta > 0 goes with solver ddim")
+        return self
+
+
+class MaskComparison(Params):
+    """How label frequencies of generated masks are compared with those of the annotations (thesis A, fig. 5.7)."""
+
+    sides_px: tuple[Count, ...]
+    """Of the square masks, in pixels of the slides."""
+    masks: Count
+    """Generated, and cut from the annotations, of each subtype and side."""
+    thinnest_px: Annotated[int, Field(ge=0)]
+    smallest_region_px: Annotated[int, Field(ge=0)]
+    sampler: SamplerParams
+    draws: Count
+    """Of the bootstrap and of the permutations, which both resample masks."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+
+
+class MaskDenoiserParams(Params):
+    """Section `train.mask_denoiser`."""
+
+    seed: int
+    architecture: DenoiserArchitecture
+    diffusion: DiffusionParams
+    fit: FitParams
+    p_unconditional: Fraction
+    """Probability that a window is learnt under the null prompt; one of an unknown subtype always is."""
+    reduction: Count
+    """Masks are learnt and sampled at one pixel in this many along an axis."""
+    window_px: Count
+    """Side of the training windows in reduced pixels."""
+    signal: Positive
+    """Value of a pixel's class, the others have its negative, where the noise's deviation is 1: large regions show through
+    much noise, and only a small signal makes the sampler's steps settle them one after the other."""
+    minimum_coverage: Fraction
+    """Least annotated fraction of a window; the best of `candidates` is taken when none reaches it."""
+    candidates: Count
+    held_out_windows: Count
+    comparison: MaskComparison
+
+
 class AutoencoderModel(Params):
     """`model.json` of an autoencoder's folder."""
 
@@ -175,42 +240,43 @@ class DenoiserModel(Params):
     """Recipe of the autoencoder whose latents it was trained on."""
 
 
-class SamplerParams(Params):
-    """How a canvas is sampled; stated once for the stage and for the command."""
+class MaskDenoiserModel(Params):
+    """`model.json` of a mask denoiser's folder."""
 
-    steps: Count
-    solver: Literal["ddim", "dpm_solver_pp"]
-    """With a flow, `ddim` is Euler's method; see tasks.synthesis.schedule."""
-    eta: Fraction
-    """Share of fresh noise in each step of `ddim`; 0 is deterministic."""
-    law: Literal["random", "grid"]
-    """Where windows lie: as thesis A draws them, or on a shifted grid near the tile minimum."""
-    guidance: NonNegative
-    """w of thesis A, eq. 2.7; 0 is conditional only."""
-    batch_windows: Count
-    """Windows that the network gets at a time; with w > 0 it sees twice as many."""
-    record: bool
-    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood."""
-    device: Literal["cpu", "cuda"]
-    """`cuda` uses all GPUs that are visible."""
+    kind: Literal["mask_denoiser"]
+    architecture: DenoiserArchitecture
+    diffusion: DiffusionParams
+    classes: tuple[str, ...]
+    """Names of the mask's indices 1, 2, …"""
+    subtypes: tuple[str, ...]
+    """Context prompts, in the order of their planes."""
+    window_px: Count
+    reduction: Count
+    signal: Positive
 
-    @model_validator(mode="after")
-    def _fresh_noise_is_ddims(self) -> Self:
-        if self.eta > 0 and self.solver != "ddim":
-            raise ValueError("eta > 0 goes with solver ddim")
-        return self
+
+class GeneratedMaskParams(Params):
+    """How masks are generated; used where `source` is `generated`."""
+
+    subtypes: tuple[str, ...]
+    """Context prompts of the samples, taken in turn; the empty name is none. No names: all that the model knows."""
+    thinnest_px: Annotated[int, Field(ge=0)]
+    """Slivers between regions that are thinner become unknown; see tasks.synthesis.cleaning."""
+    sampler: SamplerParams
 
 
 class MaskParams(Params):
-    """How masks are cut from the real annotations."""
+    """Where masks come from: windows of the real annotations, or the mask denoiser."""
 
+    source: Literal["annotations", "generated"]
     zoom: tuple[Positive, Positive]
-    """Range of magnifications that a cut window is drawn at (log-uniform); 1 = as annotated."""
+    """Range of magnifications that a window of the annotations is drawn at (log-uniform); 1 = as annotated."""
     minimum_coverage: Fraction
     """Least annotated fraction of a mask; the best of `candidates` is taken when none reaches it."""
     candidates: Count
     smallest_region_px: Annotated[int, Field(ge=0)]
     """Regions of fewer pixels become unknown."""
+    generated: GeneratedMaskParams
 
 
 class SynthesiseParams(Params):

@@ -20,13 +20,16 @@ KEPT_BYTES = 2**28
 
 
 def read_tiles(raw: Path) -> pd.DataFrame:
-    """`tiles.parquet` of a slide store, with the column `annotated`: the fraction with a named class.
+    """`tiles.parquet` of a slide store, with the column `annotated`, the fraction with a named class; and `subtype`,
+    empty where a store of an earlier rawmill does not tell it.
 
     Raises `InputError` where there is no training tile or the training tiles differ in size or are not square.
     """
     tiles = pd.read_parquet(raw / "tiles.parquet").sort_values("tile_id", ignore_index=True)
     named = [name for name in tiles.columns if name.startswith("fraction_")]
     tiles["annotated"] = tiles[named].sum(axis=1)
+    if "subtype" not in tiles:
+        tiles["subtype"] = ""
     train = tiles[tiles["split"] == "train"]
     sizes = {tuple(size) for size in train[["height_px", "width_px"]].itertuples(index=False)}
     if len(sizes) != 1 or any(height != width for height, width in sizes):
@@ -102,6 +105,14 @@ class Windows:
     def _read(self, tile: Any) -> NDArray[np.uint8]:
         window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
         return np.array(self.slides[tile.item][(slice(None), *window)], np.uint8)
+
+
+def annotations(raw: Path, rows: pd.DataFrame, reduction: int) -> tuple[dict[str, NDArray[np.uint8]], dict[str, str]]:
+    """The annotation (y, x) of each slide of `rows` that has one, one pixel in `reduction`; and known subtypes."""
+    named = rows[rows["mask"] != ""].drop_duplicates("item")
+    arrays = {str(row.item): open_array(raw / str(row.mask) / "0") for row in named.itertuples(index=False)}
+    slides = {item: np.asarray(array[::reduction, ::reduction], np.uint8) for item, array in arrays.items()}
+    return slides, {str(row.item): str(row.subtype) for row in named.itertuples(index=False) if row.subtype}
 
 
 def picture(raw: Path, tile: Any) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from tests.flows import train_pictures as pictures
 from tests.unit.synthesis import planted_slides
 
 STEPS = 40
-PARTS = ("autoencoder", "denoiser")
+PARTS = ("autoencoder", "mask_denoiser", "denoiser")
 
 
 def invoke(*arguments: object) -> Result:
@@ -73,6 +73,7 @@ def test_a_folder_of_pictures_becomes_models(done: dict[str, Any], place: Path) 
     assert list(done["parts"]) == list(PARTS) and done["remarks"] == []
     found = {name: part["metrics"] for name, part in done["parts"].items()}
     assert {"held_out_psnr_db", "held_out_ssim", "final_loss"} <= set(found["autoencoder"])
+    assert {"held_out_loss_null", "final_loss"} <= set(found["mask_denoiser"])
     assert {"held_out_loss_own_mask", "held_out_loss_null", "final_loss"} <= set(found["denoiser"])
     assert found["autoencoder"]["held_out_psnr_db"] > 25, "8 levels of noise are all that is to be missed"
     tiles = pd.read_parquet(place / "models/raw.zarr/tiles.parquet")
@@ -84,7 +85,7 @@ def test_a_folder_of_pictures_becomes_models(done: dict[str, Any], place: Path) 
 
 def test_what_it_does_is_told_on_the_way(done: dict[str, Any]) -> None:
     lines = done["stderr"].splitlines()
-    for name, steps in (("autoencoder", 4), ("denoiser", STEPS)):
+    for name, steps in (("autoencoder", 4), ("mask_denoiser", 4), ("denoiser", STEPS)):
         (last,) = [line for line in lines if line.startswith(f"{name}: step {steps} of {steps}, loss ")]
         assert " s a step, " in last and last.endswith("0:00:00 left")
 
@@ -103,6 +104,14 @@ def test_the_next_command_samples_and_a_sample_is_traced_to_the_files(
         assert f"scans/{name}" in told.stdout
     held_out = ({"a.tif", "b.tif"} - {train}).pop()
     assert held_out not in told.stdout
+
+
+def test_masks_are_generated_by_what_was_trained(rawmill: Callable[..., Result]) -> None:
+    pictures.params(Path("generated.yaml"), masks="generated")
+    words = ["--model", "models", "--size", "64x64", "--params", "generated.yaml", "--out", "generated.zarr"]
+    result = rawmill("synthesize", *words)
+    assert result.exit_code == 0, result.exception
+    assert "mask_denoiser" in {entry["role"] for entry in recipe.read(Path("generated.zarr"))["inputs"]}
 
 
 def test_a_repeat_makes_nothing_anew(place: Path, rawmill: Callable[..., Result]) -> None:
@@ -137,15 +146,13 @@ def test_options_make_anew_what_depends_on_them(place: Path, rawmill: Callable[.
     assert result.exit_code == 0, result.exception
     assert {name for name, at in stamps(place / "models").items() if at != before[name]} == {"denoiser"}
     assert recipe.read(place / "models/denoiser")["params"]["fit"]["steps"] == 3
-    assert {name: part["reused"] for name, part in json.loads(result.stdout)["parts"].items()} == {
-        "autoencoder": True,
-        "denoiser": False,
-    }
+    reused = {name: part["reused"] for name, part in json.loads(result.stdout)["parts"].items()}
+    assert reused == {"autoencoder": True, "mask_denoiser": True, "denoiser": False}
     assert rawmill(*WORDS, "--out", "models").exit_code == 0
     assert roots(place / "models") == plain
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "raw.zarr"])
+@pytest.mark.parametrize("name", ["autoencoder", "mask_denoiser", "raw.zarr"])
 def test_a_repair_is_a_command_that_can_be_typed(
     place: Path, rawmill: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -258,6 +265,7 @@ def bad(place: Path) -> None:
         (["scans", "--kind", "crops"], InputError, "a store of crops"),
         (["scans", "--kind", "photos"], ParamsError, "--kind photos"),
         (["scans", "--only", "decoder"], ParamsError, "--only decoder"),
+        (["bare", "--only", "mask_denoiser"], InputError, "no training tile is annotated"),
         (["scans", "--device", "tpu"], ParamsError, "'cpu' or 'cuda'"),
         (["scans", "--batch", "1", "--processes", "2"], ParamsError, "2 processes"),
         (["scans", "--encoder", "models"], ParamsError, "--encoder: weight 0"),

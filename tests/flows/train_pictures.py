@@ -1,7 +1,6 @@
 """Small pictures with masks, and small params, for `rawmill train`."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -25,16 +24,17 @@ def scans(folder: Path, names: str = "ab", masks: str = "ab") -> Path:
     return folder
 
 
-def params(path: Path, steps: int = 40, tile_px: int = TILE, **ingest: Any) -> Path:
-    """rawmill's own params with small networks and tiles."""
+def params(path: Path, steps: int = 40, tile_px: int = TILE, masks: str = "annotations") -> Path:
+    """rawmill's own params with small networks and tiles, and where masks of samples come from."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     fit = {**planted_slides.FIT, "steps": steps}
     document["train"] |= {
         "autoencoder": {**planted_slides.AUTOENCODER, "fit": {**fit, "steps": 4}},
+        "mask_denoiser": {**planted_slides.MASK_DENOISER, "fit": {**fit, "steps": 4}},
         "denoiser": {**planted_slides.DENOISER, "fit": fit},
     }
     document["train_files"]["ingested"] |= {"tile_px": tile_px}
-    document["ingest"]["files"] |= ingest
-    document["synthesise"] = planted_slides.SYNTHESISE
+    document["synthesise"] = {**planted_slides.SYNTHESISE}
+    document["synthesise"]["masks"] = {**planted_slides.SYNTHESISE["masks"], "source": masks}
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return path
