@@ -82,8 +82,8 @@ class Codec:
         return np.concatenate(parts)
 
     def decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Pictures (n, 3, y, x), float32, about [-1, 1], of unit-variance latents."""
-        return np.concatenate(list(parallel(self._decoded, chunks(latents))))
+        """Pictures (n, 3, y, x), float32, about [-1, 1], of unit-variance latents, each decoded alone, on all cores."""
+        return np.concatenate(list(parallel(self._decoded, (one[None] for one in latents))))
 
     def _decoded(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         with one_thread(), torch.inference_mode():
@@ -93,9 +93,10 @@ class Codec:
 
 
 def raw_latents(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Latent means (n, c, y/f, x/f) before scaling."""
+    """Latent means (n, c, y/f, x/f) before scaling, computed where the network is."""
+    place = next(network.parameters()).device
     with torch.inference_mode():
-        found: NDArray[np.float32] = network.encode(to_network(pictures))[0].numpy()
+        found: NDArray[np.float32] = network.encode(to_network(pictures).to(place))[0].cpu().numpy()
     return found
 
 

@@ -81,8 +81,9 @@ def held_out_losses(
 ) -> dict[str, float]:
     """Loss on held-out labelled tiles with their own mask, with another tile's mask and with none.
 
+    With none alone where no tile is labelled.
     Timesteps are spread evenly over the tiles; noise is the same for the three, so that the differences are the
-    masks' doing: a network that listens has own < null < other. One that knows no classes has null alone.
+    masks' doing: a network that listens has own < null < other.
     """
     count = len(data.latents)
     t = torch.arange(count) * params.diffusion.timesteps // count
@@ -90,8 +91,9 @@ def held_out_losses(
     noise = torch.from_numpy(normal(tuple(z0.shape), params.seed, "held-out", "noise"))
     own = np.array(data.conditions)
     null = np.broadcast_to(conditioning.null(own.shape[1] - 2, *own.shape[2:]), own.shape).copy()
-    told = {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0)} if own.shape[1] > 2 else {}
-    told["null"] = null
+    told = {"null": null}
+    if own[:, 1:].any():
+        told |= {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0)}
     with torch.inference_mode():
         return {
             f"held_out_loss_{name}": float(loss(network, Batch(z0, torch.from_numpy(c), noise, t), process))

@@ -114,10 +114,12 @@ def _held_out(
     network: networks.Denoiser,
     forward: Process,
 ) -> dict[str, float]:
-    """Losses on annotated held-out tiles, on any where the model knows no classes; none where there are none."""
-    test = table[(table["split"] == "test") & ((table["annotated"] > 0) | (params.p_unconditional == 1))]
+    """Losses on held-out tiles, annotated ones where there are such; none where no tile is held out."""
+    test = table[table["split"] == "test"]
     if not len(test):
         return {}
+    if (test["annotated"] > 0).any():
+        test = test[test["annotated"] > 0]
     chosen = test.iloc[np.unique(np.linspace(0, len(test) - 1, min(params.held_out_tiles, len(test))).astype(int))]
     one = params.model_copy(update={"orientations": 1})
     return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, one, "held-out"), params, forward)

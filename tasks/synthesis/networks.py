@@ -76,7 +76,7 @@ class Autoencoder(nn.Module):
         return pictures if self.up is None else pictures + functional.pixel_shuffle(self.up(latents), self.factor)
 
     def forward(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures (n, 3, h, w) given back through a noisy latent, and its mean and deviation (n, c, h/f, w/f); float32.
+        """Pictures (n, 3, h, w) given back through a noisy latent, its mean and deviation (n, c, h/f, w/f); float32.
 
         `noise` is that of the reparameterised sample, of the latents' shape (Kingma and Welling 2014).
         """

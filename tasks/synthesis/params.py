@@ -1,4 +1,4 @@
-"""Params of the stages `autoencoder`, `denoiser`, `mask_denoiser` and `synthesise`, and their models' `model.json`."""
+"""Params of `autoencoder`, `denoiser`, `mask_denoiser`, `synthesise` and `inpaint`, and what `model.json` holds."""
 
 from typing import Annotated, Literal, Self
 
@@ -147,8 +147,8 @@ class DenoiserParams(Params):
     held_out_tiles: Count
 
 
-class SamplerParams(Params):
-    """How a canvas is sampled; stated once for the stage and for the command."""
+class SolverParams(Params):
+    """How a canvas is sampled, whatever it is told."""
 
     steps: Count
     solver: Literal["ddim", "dpm_solver_pp"]
@@ -157,13 +157,8 @@ class SamplerParams(Params):
     """Share of fresh noise in each step of `ddim`; 0 is deterministic."""
     law: Literal["random", "grid"]
     """Where windows lie: as thesis A draws them, or on a shifted grid near the tile minimum."""
-    guidance: NonNegative
-    """w of thesis A, eq. 2.7; 0 is conditional only."""
     batch_windows: Count
     """Windows that the network gets at a time; with w > 0 it sees twice as many."""
-    record: bool
-    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood. Not of masks,
-    which are kept whole."""
     device: Literal["cpu", "cuda"]
     """`cuda` uses all GPUs that are visible."""
 
@@ -172,6 +167,16 @@ class SamplerParams(Params):
         if self.eta > 0 and self.solver != "ddim":
             raise ValueError("eta > 0 goes with solver ddim")
         return self
+
+
+class SamplerParams(SolverParams):
+    """How a canvas is sampled; stated once for the stage and for the command."""
+
+    guidance: NonNegative
+    """w of thesis A, eq. 2.7; 0 is conditional only."""
+    record: bool
+    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood. Not of masks,
+    which are kept whole."""
 
 
 class MaskComparison(Params):
@@ -288,3 +293,36 @@ class SynthesiseParams(Params):
     """(height, width) of the samples, taken in turn."""
     sampler: SamplerParams
     masks: MaskParams
+
+
+SAME = "same"
+"""Instead of a class's name: the class that is annotated there."""
+
+
+class InpaintParams(Params):
+    """Section `inpaint`."""
+
+    seed: int
+    region: Literal["largest", "annotated"]
+    """What of a tile is made again: its largest connected area of one class, or all that is annotated."""
+    region_fractions: tuple[Fraction, Fraction]
+    """Least and most part of a tile that its region may be, where tiles are not named: the rest is what it must fit."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    """What the region is to show, one sample each: names of classes, or `same`."""
+    guidances: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+    """w of thesis A, eq. 2.7, one sample each, from the same noise."""
+    resample: Count
+    """How often each step is taken, with a jump back between (RePaint's r); 1 = no jumps."""
+    feather_px: Annotated[int, Field(ge=0)]
+    """Width of the crossfade from the original, inside the region; none where another class is asked than annotated."""
+    sampler: SolverParams
+
+    @model_validator(mode="after")
+    def _jumps_are_ddims(self) -> Self:
+        if self.resample > 1 and self.sampler.solver != "ddim":
+            raise ValueError("resample > 1 goes with solver ddim")
+        return self
+
+    def sampler_at(self, guidance: float) -> SamplerParams:
+        """The sampler with one of the guidances."""
+        return SamplerParams(**self.sampler.model_dump(), guidance=guidance, record=False)

@@ -73,12 +73,12 @@ def annotation(raw: Path, tile: Any) -> NDArray[np.uint8]:
 class Windows:
     """Pixels of tiles (n, 3, y, x), uint8, read from their slides' chunks as they are asked for; a `pictures.Stack`.
 
-    Tiles that were read are kept until `KEPT_BYTES` are full. Batches draw tiles evenly, so which ones are kept does not
-    matter, and unlike with the least recently used a pass over all of them does not empty the cache.
+    Tiles that were read are kept until `KEPT_BYTES` are full. Batches draw tiles evenly, so which ones are kept does
+    not matter, and unlike with the least recently used a pass over all of them does not empty the cache.
     """
 
     def __init__(self, raw: Path, tiles: pd.DataFrame) -> None:
-        self.rows = list(tiles.itertuples(index=False))
+        self.rows: list[Any] = list(tiles.itertuples(index=False))
         self.slides = {name: open_array(place(raw, name) / "0") for name in sorted(set(tiles["item"]))}
         self.kept: dict[int, NDArray[np.uint8]] = {}
         each = 3 * int(self.rows[0].height_px) * int(self.rows[0].width_px)

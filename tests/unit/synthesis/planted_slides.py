@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import output, store
-from tasks.lineage.recipe import Plan
+from tasks.lineage.recipe import Plan, source_file
 from tasks.rng import generator
 
 TILE, SIDE = 32, 128
@@ -38,9 +38,13 @@ def rows(slide: str, split: str, mask: np.ndarray) -> list[dict]:
     return found
 
 
-def plant(out: Path) -> Path:
-    """A published raw store of three slides, the last held out."""
-    plan = Plan("ingest", "slides", [], {}, "tasks.rng", "dvc repro ingest@slides")
+def plant(out: Path, annotated: bool = True, sources: Path | None = None) -> Path:
+    """A published raw store of three slides, the last held out; as if ingested from files in `sources`, if named."""
+    files = [sources / f"{slide}.tif" for slide in "abc"] if sources else []
+    for file in files:
+        file.write_text(file.name)
+    inputs = [source_file("picture", file, out) for file in files]
+    plan = Plan("ingest", "slides", inputs, {}, "tasks.rng", "dvc repro ingest@slides")
     job = output.start(out, plan, ["all"], lambda content: None)
     store.create_group(job.content, {"rawmill": {"version": 1, "kind": "slides", "classes": CLASSES}})
     store.create_group(job.content / "slides", {})
@@ -49,10 +53,14 @@ def plant(out: Path) -> Path:
         picture, mask = planted(slide)
         path = job.content / "slides" / slide
         store.create_image(path, store.Image("cyx", picture.shape, "uint8", 0.5, 1, 64, 128, store.RGB))
-        store.create_labels(path, {"annotation": store.Image("yx", mask.shape, "uint8", 0.5, 1, 64, 128, label=True)})
         store.write_image(path, lambda w, p=picture: p[w])
-        store.write_image(path / "labels" / "annotation", lambda w, m=mask: m[w])
-        tiles += rows(slide, split, mask)
+        if annotated:
+            label = store.Image("yx", mask.shape, "uint8", 0.5, 1, 64, 128, label=True)
+            store.create_labels(path, {"annotation": label})
+            store.write_image(path / "labels" / "annotation", lambda w, m=mask: m[w])
+            tiles += rows(slide, split, mask)
+        else:
+            tiles += [{**row, "mask": ""} for row in rows(slide, split, 0 * mask)]
     pd.DataFrame(tiles).to_parquet(job.content / "tiles.parquet", index=False)
     output.mark_done(job, "all", [job.content / "tiles.parquet"])
     output.publish(job)
@@ -159,6 +167,23 @@ SYNTHESISE = {
         "candidates": 4,
         "smallest_region_px": 16,
         "generated": {"subtypes": [], "thinnest_px": 8, "sampler": SAMPLER},
+    },
+}
+INPAINT = {
+    "seed": 9,
+    "region": "largest",
+    "region_fractions": [0.1, 0.9],
+    "targets": ["same"],
+    "guidances": [0.0, 1.0],
+    "resample": 1,
+    "feather_px": 0,
+    "sampler": {
+        "steps": 3,
+        "solver": "ddim",
+        "eta": 0.0,
+        "law": "random",
+        "batch_windows": 8,
+        "device": "cpu",
     },
 }
 

@@ -1,4 +1,4 @@
-"""The memory estimate: counted by hand for a small network, kept within what there is, refused before the first step."""
+"""The memory estimate: counted by hand for a small network, kept to, and refused before the first step."""
 
 import logging
 
