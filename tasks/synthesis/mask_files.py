@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tasks.errors import InputError, fault
 from tasks.ingest.formats import segments, tiff
 from tasks.ingest.formats.sniff import TIFF_MAGIC
+from tasks.lineage.digest import RECIPE
 from tasks.lineage.recipe import artefact, source_file
-from tasks.output import RECIPE
 from tasks.store import open_array, read_attributes
 from tasks.synthesis.cleaning import Classes
 

@@ -208,8 +208,8 @@ class MaskDenoiserParams(Params):
     window_px: Count
     """Side of the training windows in reduced pixels."""
     signal: Positive
-    """Value of a pixel's class, the others have its negative, where the noise's deviation is 1: large regions show through
-    much noise, and only a small signal makes the sampler's steps settle them one after the other."""
+    """Value of a pixel's class, the others have its negative, where the noise's deviation is 1: large regions show
+    through much noise, and only a small signal makes the sampler's steps settle them one after the other."""
     minimum_coverage: Fraction
     """Least annotated fraction of a window; the best of `candidates` is taken when none reaches it."""
     candidates: Count

@@ -1,7 +1,7 @@
 """Step `synthesise`: autoencoder and denoiser in, a synthetic store of mask-image pairs out."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import DATA_MODEL_VERSION, Record
 from tasks.disk import storage_faults
-from tasks.errors import InputError, LineageError, ParamsError, fault
+from tasks.errors import LineageError, ParamsError, fault
 from tasks.learn.determinism import on_device
 from tasks.lineage.digest import canonical, sha256_bytes
 from tasks.lineage.recipe import Plan, artefact, digest_of, read
@@ -35,19 +35,19 @@ from tasks.synthesis import (
     autoencoder,
     cluster,
     conditioning,
+    corpus_masks,
     decode,
     denoiser,
     figures,
     folder,
-    mask_denoiser,
     mask_files,
-    masks,
+    mask_source,
     networks,
     tolerance,
 )
 from tasks.synthesis.canvas import Canvas, State
 from tasks.synthesis.evaluate import Evaluate, in_threads
-from tasks.synthesis.params import AutoencoderModel, DenoiserModel, MaskDenoiserModel, SamplerParams, SynthesiseParams
+from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SamplerParams, SynthesiseParams
 from tasks.synthesis.pictures import to_pictures
 from tasks.synthesis.sampler import Sampling, sample
 from tasks.synthesis.schedule import plan_steps
@@ -75,7 +75,7 @@ def prepare(
         inputs.append(mask_files.entry(mask, out, model.classes))
         sizes = [mask_files.checked(mask, len(model.classes)).size_px]
     elif params.masks.source == "generated":
-        inputs.append(_mask_denoiser(models, out, model, params))
+        inputs.append(mask_source.mask_denoiser_entry(models, out, model, params))
     plan = Plan(
         stage="synthesise",
         name=corpus,
@@ -90,22 +90,6 @@ def prepare(
     pixel_size = networks.read_model(models / "autoencoder", AutoencoderModel).pixel_size_um
     planned = {sample_id: tuple(sizes[index % len(sizes)]) for index, sample_id in enumerate(ids)}
     return start(out, plan, ids, lambda content: lay_out(content, planned, list(model.classes), pixel_size))
-
-
-def _mask_denoiser(models: Path, out: Path, model: DenoiserModel, params: SynthesiseParams) -> dict[str, Any]:
-    """The input entry of the mask denoiser, which must know the denoiser's classes and the subtypes asked for."""
-    place = models / "mask_denoiser"
-    if not place.is_dir():
-        remedy = "train it, or set synthesise.masks.source to annotations"
-        raise InputError(fault(place, "not there", "a mask denoiser, to generate masks", remedy))
-    entry = artefact("mask_denoiser", place, out)
-    about = networks.read_model(place, MaskDenoiserModel)
-    if about.classes != model.classes:
-        wrong = f"masks of the classes {', '.join(about.classes)}"
-        raise InputError(fault(place, wrong, ", ".join(model.classes), "train both on the same slides"))
-    for subtype in params.masks.generated.subtypes:
-        mask_denoiser.prompt(about.subtypes, subtype)
-    return entry
 
 
 def check_pair(models: Path, model: DenoiserModel) -> None:
@@ -146,7 +130,7 @@ def process(job: Job, item: str) -> None:
     with on_device(params.sampler.device):
         codec = autoencoder.load(folder.input_path(job, "autoencoder"), params.sampler.device)
         model = denoiser.load(folder.input_path(job, "denoiser"), params.sampler.device)
-        mask = _mask(job, params, item, len(model.about.classes))
+        mask = mask_source.mask_of(job, params, item, len(model.about.classes))
         image = job.content / "samples" / item
         files = write_image(image / "labels" / "mask", mask.read)
         told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
@@ -161,34 +145,11 @@ def process(job: Job, item: str) -> None:
         "mask_source": list(mask.source),
         "subtype": mask.subtype,
         "mask_origin": mask.origin,
+        "mask_pixels": corpus_masks.count(open_array(image / "labels" / "mask" / "0"), len(model.about.classes)),
         "recipe": sample_recipe(job.plan, item, mask.size_px),
     }
     mark_done(job, item, files, facts)
     shutil.rmtree(scratch)
-
-
-def _mask(job: Job, params: SynthesiseParams, item: str, classes: int) -> masks.Mask | mask_files.Given:
-    given = {entry["role"]: entry for entry in job.plan["inputs"]}
-    if "mask" in given:
-        return mask_files.given(folder.input_path(job, "mask") / given["mask"].get("inside", ""), classes)
-    number = int(item[1:])
-    size = params.sizes_px[number % len(params.sizes_px)]
-    if not classes:
-        return masks.unknown(size)
-    if "mask_denoiser" in given:
-        return _generated(job, params, item, size)
-    return masks.cut(masks.load_bank(folder.input_path(job, "denoiser")), size, params.masks, params.seed, item)
-
-
-def _generated(job: Job, params: SynthesiseParams, item: str, size: tuple[int, int]) -> masks.Mask:
-    how = params.masks.generated
-    with on_device(how.sampler.device):
-        model = mask_denoiser.load(folder.input_path(job, "mask_denoiser"), how.sampler.device)
-        subtypes = how.subtypes or model.about.subtypes or ("",)
-        # Sizes are taken in turn too: subtypes change after each round of sizes, so that all meet all.
-        subtype = subtypes[int(item[1:]) // len(params.sizes_px) % len(subtypes)]
-        asked = mask_denoiser.Asked(subtype, size, params.seed, item, how.thinnest_px, params.masks.smallest_region_px)
-        return mask_denoiser.generate(model, asked, how.sampler, job.staging / "scratch" / item / "mask")
 
 
 def tell(mask: zarr.Array[Any], about: DenoiserModel, factor: int, scratch: Path) -> Canvas:
@@ -270,8 +231,8 @@ def finish(job: Job) -> Record:
         pd.DataFrame(rows).to_parquet(job.content / "samples.parquet", index=False)
         _sheet(job)
     classes = networks.read_model(folder.input_path(job, "denoiser"), DenoiserModel).classes
-    metrics = {"samples": float(len(rows)), **_frequencies(job, classes)}
-    return publish(job, metrics, figures=("figures/samples.png",))
+    metrics, drawn = corpus_masks.summarise(job, params, classes, [done["facts"] for _, done in found if done])
+    return publish(job, {"samples": float(len(rows)), **metrics}, figures=("figures/samples.png", *drawn))
 
 
 def _row(item: str, facts: Mapping[str, Any], params: SynthesiseParams) -> dict[str, Any]:
@@ -287,17 +248,6 @@ def _row(item: str, facts: Mapping[str, Any], params: SynthesiseParams) -> dict[
         "subtype": facts["subtype"],
         "recipe": facts["recipe"],
     }
-
-
-def _frequencies(job: Job, classes: Sequence[str]) -> dict[str, float]:
-    """Fraction of each class over the masks of all samples (thesis A, fig. 5.7)."""
-    counts = np.zeros(len(classes) + 1)
-    for item in job.items:
-        mask = open_array(job.content / "samples" / item / "labels" / "mask" / "0")
-        for window in windows(mask):
-            counts += np.bincount(np.asarray(mask[window]).ravel(), minlength=len(counts))
-    names = ["unknown", *classes]
-    return {f"mask_fraction_{name}": float(n / counts.sum()) for name, n in zip(names, counts, strict=True)}
 
 
 def _sheet(job: Job) -> None:

@@ -63,7 +63,7 @@ def test_guidance_costs_no_second_forward_and_changes_nothing(models: Path) -> N
 
 def test_its_corpus_has_masks_without_classes(models: Path) -> None:
     out = models.parent / "synthetic" / "free.zarr"
-    params = SynthesiseParams.model_validate({**SYNTHESISE, "count": 1, "sizes_px": [[40, 70]]})
+    params = SynthesiseParams.model_validate({**SYNTHESISE, "count": 2, "sizes_px": [[40, 70]]})
     record = carry_out(step, step.prepare(models, out, params, "free", "again"))
     assert record.metrics["mask_fraction_unknown"] == 1
     mask = np.asarray(open_array(out / "samples/s00000/labels/mask/0")[:])
