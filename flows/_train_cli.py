@@ -25,6 +25,9 @@ EXAMPLES = "  ·  ".join(
         "rawmill train scan.svs --unconditional --out models --steps-autoencoder 2000 --steps-denoiser 5000",
     ]
 )
+SHOWN = ("psnr", "ssim", "loss")
+"""Parts of the names of figures that a person is shown."""
+
 Source = Annotated[
     Path,
     typer.Argument(
@@ -34,7 +37,7 @@ Source = Annotated[
     ),
 ]
 Models = Annotated[Path, typer.Option("--out", metavar="MODELS", help="Folder of the models and of the raw store.")]
-Only = Annotated[str | None, typer.Option(help=f"Make this alone: raw, {' or '.join(PARTS)}.")]
+Only = Annotated[str | None, typer.Option(help=f"Make this alone: {', '.join(('raw', *PARTS))}.")]
 Kind = Annotated[
     str | None, typer.Option(help="slides, images (which need no pixel size) or auto; else as the params say.")
 ]
@@ -186,11 +189,12 @@ def report(run: Run, made: Mapping[str, Made], notes: Sequence[str], as_json: bo
 
 
 def table(made: Mapping[str, Made]) -> list[str]:
-    """A line a part: seconds of this call, and its figures."""
+    """A line a part: seconds of this call, and its main figures; all are in the model's metrics.json."""
     width = max(map(len, made), default=0)
     lines = []
     for name, one in made.items():
         state = "reused" if one.reused else f"{one.seconds:.1f} s"
-        figures = " · ".join(f"{key} {value:.4g}" for key, value in one.metrics.items())
+        told = {key: value for key, value in one.metrics.items() if any(part in key for part in SHOWN)}
+        figures = " · ".join(f"{key} {value:.4g}" for key, value in told.items())
         lines.append(f"{name:<{width}}  {state:>10}  {figures}")
     return lines

@@ -85,7 +85,8 @@ def sample(
         _advance(how, state, k)
         state.commit(k + 1)
         if (k + 1) * 10 // len(how.steps) > k * 10 // len(how.steps):
-            log.info("%s: step %d of %d, %d windows", how.name, k + 1, len(how.steps), count)
+            level = logging.INFO if count > 1 else logging.DEBUG  # a single window is done in no time
+            log.log(level, "%s: step %d of %d, %d windows", how.name, k + 1, len(how.steps), count)
     return state.canvas(len(how.steps))
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from planted_slides import AUTOENCODER, DENOISER, INPAINT, MASK_DENOISER, SYNTHESISE, carry_out, plant
 
+from tasks.synthesis.inpaint_params import InpaintParams
 from tasks.synthesis.params import (
     AutoencoderParams,
     DenoiserParams,
-    InpaintParams,
     MaskDenoiserParams,
     SynthesiseParams,
 )

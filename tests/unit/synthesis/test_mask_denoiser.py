@@ -175,9 +175,11 @@ def test_a_planted_layout_is_found_again_by_its_prompt(params, tmp_path):
     network = networks.denoiser(own.architecture, 3, 3)
     networks.initialise(network, 5)
     forward = forward_process(own.diffusion)
-    run = optimise.fit_network(
-        network, lambda step: denoiser.loss(network, draw_batch(bank, 2, own, step), forward), fit, tmp_path / "c", "m"
+    objective = optimise.Objective(
+        lambda step, rows: draw_batch(bank, 2, own, step, rows),
+        lambda batch, step: denoiser.loss(network, denoiser.Batch(*batch), forward),
     )
+    run = optimise.fit_network(network, objective, fit, tmp_path / "c", "m")
     network.load_state_dict(run.average)
     network.eval()
     how = own.comparison.sampler.model_copy(update={"steps": 10, "guidance": 0.0, "law": "grid"})
