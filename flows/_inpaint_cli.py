@@ -11,7 +11,7 @@ from tasks.errors import ParamsError, fault
 
 if TYPE_CHECKING:
     from tasks.output import Job
-    from tasks.synthesis.inpaint_params import InpaintParams
+    from tasks.synthesis.params import InpaintParams
 
 EXAMPLES = "  ·  ".join(
     [
@@ -119,7 +119,7 @@ def numbers(text: str | None) -> list[float] | None:
 def _section(file: Path, options: dict[str, Any]) -> "InpaintParams":
     """The section `inpaint` with what the command line says instead. Raises `ParamsError`."""
     from tasks.params import load, parse
-    from tasks.synthesis.inpaint_params import InpaintParams
+    from tasks.synthesis.params import InpaintParams
 
     values = load(file, "inpaint", InpaintParams).model_dump()
     given = {key: value for key, value in options.items() if value is not None}

@@ -136,8 +136,9 @@ def plan(call: Call, file: Path, wanted: Sequence[str]) -> tuple[Run, BatchError
 def sections_of(call: Call, file: Path) -> dict[str, Any]:
     """The params of each part, with what the options say. Raises `ParamsError`."""
     from tasks.params import Params, load
+    from tasks.synthesis.mask_params import MaskDenoiserParams
     from tasks.synthesis.own import changed
-    from tasks.synthesis.params import AutoencoderParams, DenoiserParams, MaskDenoiserParams
+    from tasks.synthesis.params import AutoencoderParams, DenoiserParams
 
     models: tuple[type[Params], ...] = (AutoencoderParams, MaskDenoiserParams, DenoiserParams)
     more = {"denoiser": {"p_unconditional": 1.0}} if call.options.unconditional else {}

@@ -12,7 +12,8 @@ from flows._brought import params_words, seen_from
 
 if TYPE_CHECKING:
     from tasks.output import Job
-    from tasks.synthesis.params import AutoencoderParams, DenoiserParams, MaskDenoiserParams
+    from tasks.synthesis.mask_params import MaskDenoiserParams
+    from tasks.synthesis.params import AutoencoderParams, DenoiserParams
 
 PARTS = ("autoencoder", "mask_denoiser", "denoiser")
 """In the order of their need."""

@@ -3,7 +3,7 @@
 from flows._runtime import DATA, PARAMS, run_stage, stage_flow, stage_main
 from tasks.params import load
 from tasks.synthesis import mask_denoiser_step
-from tasks.synthesis.params import MaskDenoiserParams
+from tasks.synthesis.mask_params import MaskDenoiserParams
 
 
 @stage_flow("mask_denoiser")

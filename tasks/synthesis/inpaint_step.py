@@ -29,9 +29,8 @@ from tasks.store import (
 )
 from tasks.synthesis import autoencoder, denoiser, figures, folder, inpaint, networks, originals
 from tasks.synthesis.canvas import Canvas, State
-from tasks.synthesis.inpaint_params import SAME, InpaintParams
 from tasks.synthesis.originals import PICTURE, Original
-from tasks.synthesis.params import AutoencoderModel, DenoiserModel
+from tasks.synthesis.params import SAME, AutoencoderModel, DenoiserModel, InpaintParams
 from tasks.synthesis.sampler import Sampling, sample
 from tasks.synthesis.step import (
     CHUNK_PX,

@@ -23,8 +23,9 @@ from tasks.synthesis.canvas import Canvas, State, Uniform
 from tasks.synthesis.cleaning import Classes, clean_in_blocks
 from tasks.synthesis.denoiser import Batch
 from tasks.synthesis.evaluate import Evaluate, guided, in_threads
+from tasks.synthesis.mask_params import MaskDenoiserModel, MaskDenoiserParams
 from tasks.synthesis.masks import Mask
-from tasks.synthesis.params import MaskDenoiserModel, MaskDenoiserParams, SamplerParams
+from tasks.synthesis.params import SamplerParams
 from tasks.synthesis.sampler import Sampling, sample
 from tasks.synthesis.schedule import Denoise, Process, forward_process, plan_steps
 from tasks.synthesis.tiles import ORIENTATIONS, oriented
@@ -118,12 +119,12 @@ def draw_batch(
     size, law, subtypes = params.fit.batch, law_of(params), annotations.known()
     free = draw.random(size) < params.p_unconditional
     t = draw.integers(params.diffusion.timesteps, size=size)
-    drawn = [draw_window(annotations, law, draw) for _ in range(size)]
+    drawn = [draw_window(annotations, law, draw) for _ in range(size)][part]
     z0 = np.stack([one_hot(window, classes, params.signal) for window, _ in drawn])
-    prompts = ["" if f else subtype for f, (_, subtype) in zip(free, drawn, strict=True)]
-    noise = normal(z0.shape, params.seed, f"step/{step}", "noise")
-    whole = (torch.from_numpy(z0), _planes(subtypes, prompts, law.side), *map(torch.from_numpy, (noise, t)))
-    return Batch(*(values[part] for values in whole))
+    prompts = ["" if f else subtype for f, (_, subtype) in zip(free[part], drawn, strict=True)]
+    noise = normal((size, *z0.shape[1:]), params.seed, f"step/{step}", "noise")[part]
+    told = _planes(subtypes, prompts, law.side)
+    return Batch(torch.from_numpy(z0), told, torch.from_numpy(noise), torch.from_numpy(t[part]))
 
 
 def _planes(subtypes: tuple[str, ...], names: list[str], side: int) -> Tensor:

@@ -17,8 +17,8 @@ from tasks.rng import generator
 from tasks.synthesis import denoiser, figures, folder, frequencies, mask_denoiser, masks, networks, tiles
 from tasks.synthesis.checkpoint import Run
 from tasks.synthesis.mask_denoiser import Annotations, Asked
+from tasks.synthesis.mask_params import MaskDenoiserModel, MaskDenoiserParams
 from tasks.synthesis.optimise import Objective, fit_network
-from tasks.synthesis.params import MaskDenoiserModel, MaskDenoiserParams
 from tasks.synthesis.ranks import Group, together
 from tasks.synthesis.schedule import forward_process
 
@@ -58,7 +58,8 @@ def process(job: Job, item: str) -> None:
     train, test = (table[table["split"] == split] for split in ("train", "test"))
     annotations = Annotations(*tiles.annotations(raw, train, params.reduction))
     model = _about(raw, params, annotations)
-    run, metrics = _train(job, annotations, Annotations(*tiles.annotations(raw, test, params.reduction)), model, params)
+    run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
+    metrics = _held_out(run, Annotations(*tiles.annotations(raw, test, params.reduction)), model, params)
     files = networks.save(job.content, run.average, model)
     files.append(masks.save_bank(job.content, dict(annotations.slides), params.reduction, annotations.subtypes))
     with on_device(params.comparison.sampler.device):
@@ -83,21 +84,8 @@ def _about(raw: Path, params: MaskDenoiserParams, annotations: Annotations) -> M
 
 
 @one_thread()
-def _train(
-    job: Job, annotations: Annotations, held_out: Annotations, model: MaskDenoiserModel, params: MaskDenoiserParams
-) -> tuple[Run, dict[str, float]]:
-    """The run, and the losses on held-out slides of its average."""
-    run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
-    network = cast(networks.Denoiser, run.network)
-    network.load_state_dict(run.average)
-    network.eval()
-    classes, forward = len(model.classes), forward_process(params.diffusion)
-    return run, mask_denoiser.held_out_losses(network, held_out, model.subtypes, classes, params, forward)
-
-
-@one_thread()
 def fit(job: Job, group: Group) -> Run:
-    """Train on the annotations, as one of a group of processes."""
+    """Train on windows of the annotations, as one of a group of processes."""
     params = MaskDenoiserParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
     table = tiles.read_tiles(raw)
@@ -110,6 +98,18 @@ def fit(job: Job, group: Group) -> Run:
         lambda batch, step: denoiser.loss(network, denoiser.Batch(*batch), forward),
     )
     return fit_network(network, objective, params.fit, folder.checkpoint(job), "mask_denoiser", group)
+
+
+@one_thread()
+def _held_out(
+    run: Run, held_out: Annotations, model: MaskDenoiserModel, params: MaskDenoiserParams
+) -> dict[str, float]:
+    """Losses of the averaged weights on windows of held-out slides."""
+    network = cast(networks.Denoiser, run.network)
+    network.load_state_dict(run.average)
+    network.eval()
+    forward = forward_process(params.diffusion)
+    return mask_denoiser.held_out_losses(network, held_out, model.subtypes, len(model.classes), params, forward)
 
 
 def _compare(job: Job, annotations: Annotations, params: MaskDenoiserParams) -> tuple[dict[str, float], list[Path]]:

@@ -8,7 +8,8 @@ from tasks.learn.determinism import on_device
 from tasks.lineage.recipe import artefact
 from tasks.output import Job
 from tasks.synthesis import folder, mask_denoiser, mask_files, masks, networks
-from tasks.synthesis.params import DenoiserModel, MaskDenoiserModel, SynthesiseParams
+from tasks.synthesis.mask_params import MaskDenoiserModel
+from tasks.synthesis.params import DenoiserModel, SynthesiseParams
 
 
 def mask_denoiser_entry(models: Path, out: Path, model: DenoiserModel, params: SynthesiseParams) -> dict[str, Any]:

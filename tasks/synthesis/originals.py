@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tasks.errors import InputError, fault
 from tasks.store import read_attributes
 from tasks.synthesis import inpaint, tiles
-from tasks.synthesis.inpaint_params import SAME, InpaintParams
 from tasks.synthesis.mask_files import read_png
+from tasks.synthesis.params import SAME, InpaintParams
 
 PICTURE = "picture"
 """Id of a user's picture, which is in no table."""

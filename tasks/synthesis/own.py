@@ -16,8 +16,9 @@ from tasks.learn.determinism import device_of
 from tasks.params import Params, parse
 from tasks.store import open_array
 from tasks.synthesis import tiles
+from tasks.synthesis.mask_params import MaskDenoiserParams
 from tasks.synthesis.networks import MODEL
-from tasks.synthesis.params import AutoencoderParams, DenoiserParams, MaskDenoiserParams
+from tasks.synthesis.params import AutoencoderParams, DenoiserParams
 
 KINDS: tuple[Kind, ...] = ("slides", "images")
 """Raw stores of display pictures; crops and frames are mosaics."""

@@ -1,4 +1,4 @@
-"""Params of the stages `autoencoder`, `denoiser`, `mask_denoiser` and `synthesise`, and what `model.json` holds."""
+"""Params of `autoencoder`, `denoiser`, `synthesise` and `inpaint`, and what `model.json` holds."""
 
 from typing import Annotated, Literal, Self
 
@@ -179,44 +179,6 @@ class SamplerParams(SolverParams):
     which are kept whole."""
 
 
-class MaskComparison(Params):
-    """How label frequencies of generated masks are compared with those of the annotations (thesis A, fig. 5.7)."""
-
-    sides_px: tuple[Count, ...]
-    """Of the square masks, in pixels of the slides."""
-    masks: Count
-    """Generated, and cut from the annotations, of each subtype and side."""
-    thinnest_px: Annotated[int, Field(ge=0)]
-    smallest_region_px: Annotated[int, Field(ge=0)]
-    sampler: SamplerParams
-    draws: Count
-    """Of the bootstrap and of the permutations, which both resample masks."""
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-
-
-class MaskDenoiserParams(Params):
-    """Section `train.mask_denoiser`."""
-
-    seed: int
-    architecture: DenoiserArchitecture
-    diffusion: DiffusionParams
-    fit: FitParams
-    p_unconditional: Fraction
-    """Probability that a window is learnt under the null prompt; one of an unknown subtype always is."""
-    reduction: Count
-    """Masks are learnt and sampled at one pixel in this many along an axis."""
-    window_px: Count
-    """Side of the training windows in reduced pixels."""
-    signal: Positive
-    """Value of a pixel's class, the others have its negative, where the noise's deviation is 1: large regions show
-    through much noise, and only a small signal makes the sampler's steps settle them one after the other."""
-    minimum_coverage: Fraction
-    """Least annotated fraction of a window; the best of `candidates` is taken when none reaches it."""
-    candidates: Count
-    held_out_windows: Count
-    comparison: MaskComparison
-
-
 class AutoencoderModel(Params):
     """`model.json` of an autoencoder's folder."""
 
@@ -243,21 +205,6 @@ class DenoiserModel(Params):
     """Side of the training tiles in latent pixels."""
     autoencoder: str
     """Recipe of the autoencoder whose latents it was trained on."""
-
-
-class MaskDenoiserModel(Params):
-    """`model.json` of a mask denoiser's folder."""
-
-    kind: Literal["mask_denoiser"]
-    architecture: DenoiserArchitecture
-    diffusion: DiffusionParams
-    classes: tuple[str, ...]
-    """Names of the mask's indices 1, 2, …"""
-    subtypes: tuple[str, ...]
-    """Context prompts, in the order of their planes."""
-    window_px: Count
-    reduction: Count
-    signal: Positive
 
 
 class GeneratedMaskParams(Params):
@@ -293,3 +240,36 @@ class SynthesiseParams(Params):
     """(height, width) of the samples, taken in turn."""
     sampler: SamplerParams
     masks: MaskParams
+
+
+SAME = "same"
+"""Instead of a class's name: the class that is annotated there."""
+
+
+class InpaintParams(Params):
+    """Section `inpaint`."""
+
+    seed: int
+    region: Literal["largest", "annotated"]
+    """What of a tile is made again: its largest connected area of one class, or all that is annotated."""
+    region_fractions: tuple[Fraction, Fraction]
+    """Least and most part of a tile that its region may be, where tiles are not named: the rest is what it must fit."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    """What the region is to show, one sample each: names of classes, or `same`."""
+    guidances: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+    """w of thesis A, eq. 2.7, one sample each, from the same noise."""
+    resample: Count
+    """How often each step is taken, with a jump back between (RePaint's r); 1 = no jumps."""
+    feather_px: Annotated[int, Field(ge=0)]
+    """Width of the crossfade from the original, inside the region; none where another class is asked than annotated."""
+    sampler: SolverParams
+
+    @model_validator(mode="after")
+    def _jumps_are_ddims(self) -> Self:
+        if self.resample > 1 and self.sampler.solver != "ddim":
+            raise ValueError("resample > 1 goes with solver ddim")
+        return self
+
+    def sampler_at(self, guidance: float) -> SamplerParams:
+        """The sampler with one of the guidances."""
+        return SamplerParams(**self.sampler.model_dump(), guidance=guidance, record=False)

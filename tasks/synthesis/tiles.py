@@ -70,6 +70,14 @@ def annotation(raw: Path, tile: Any) -> NDArray[np.uint8]:
     return np.asarray(open_array(raw / tile.mask / "0")[window], np.uint8)
 
 
+def annotations(raw: Path, rows: pd.DataFrame, reduction: int) -> tuple[dict[str, NDArray[np.uint8]], dict[str, str]]:
+    """The annotation (y, x) of each slide of `rows` that has one, one pixel in `reduction`; and known subtypes."""
+    named = rows[rows["mask"] != ""].drop_duplicates("item")
+    arrays = {str(row.item): open_array(raw / str(row.mask) / "0") for row in named.itertuples(index=False)}
+    slides = {item: np.asarray(array[::reduction, ::reduction], np.uint8) for item, array in arrays.items()}
+    return slides, {str(row.item): str(row.subtype) for row in named.itertuples(index=False) if row.subtype}
+
+
 class Windows:
     """Pixels of tiles (n, 3, y, x), uint8, read from their slides' chunks as they are asked for; a `pictures.Stack`.
 
@@ -105,14 +113,6 @@ class Windows:
     def _read(self, tile: Any) -> NDArray[np.uint8]:
         window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
         return np.array(self.slides[tile.item][(slice(None), *window)], np.uint8)
-
-
-def annotations(raw: Path, rows: pd.DataFrame, reduction: int) -> tuple[dict[str, NDArray[np.uint8]], dict[str, str]]:
-    """The annotation (y, x) of each slide of `rows` that has one, one pixel in `reduction`; and known subtypes."""
-    named = rows[rows["mask"] != ""].drop_duplicates("item")
-    arrays = {str(row.item): open_array(raw / str(row.mask) / "0") for row in named.itertuples(index=False)}
-    slides = {item: np.asarray(array[::reduction, ::reduction], np.uint8) for item, array in arrays.items()}
-    return slides, {str(row.item): str(row.subtype) for row in named.itertuples(index=False) if row.subtype}
 
 
 def picture(raw: Path, tile: Any) -> NDArray[np.uint8]:

@@ -37,7 +37,7 @@ CODEC = AutoencoderArchitecture(
     first_latent_noise=0.1,
 )
 NETWORK = DenoiserArchitecture(
-    channels=(8, 8), attention=(False, False), blocks_per_level=1, norm_groups=4, head_channels=8
+    channels=(8, 8), attention=(False, False), blocks_per_level=1, norm_groups=4, head_channels=8, heads=None
 )
 SYNTHESISE = {
     "seed": 1,
@@ -52,7 +52,14 @@ SYNTHESISE = {
         "record": False,
         "device": "cpu",
     },
-    "masks": {"zoom": [1.0, 1.0], "minimum_coverage": 0.0, "candidates": 1, "smallest_region_px": 256},
+}
+SYNTHESISE["masks"] = {
+    "source": "annotations",
+    "zoom": [1.0, 1.0],
+    "minimum_coverage": 0.0,
+    "candidates": 1,
+    "smallest_region_px": 256,
+    "generated": {"subtypes": [], "thinnest_px": 0, "sampler": SYNTHESISE["sampler"]},
 }
 
 

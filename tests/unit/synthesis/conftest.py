@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from planted_slides import AUTOENCODER, DENOISER, INPAINT, MASK_DENOISER, SYNTHESISE, carry_out, plant
 
-from tasks.synthesis.inpaint_params import InpaintParams
+from tasks.synthesis.mask_params import MaskDenoiserParams
 from tasks.synthesis.params import (
     AutoencoderParams,
     DenoiserParams,
-    MaskDenoiserParams,
+    InpaintParams,
     SynthesiseParams,
 )
 

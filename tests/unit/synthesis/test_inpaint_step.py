@@ -12,8 +12,7 @@ from tasks import store
 from tasks.errors import InputError, LineageError, ParamsError
 from tasks.lineage.trace import trace
 from tasks.synthesis import inpaint_step, networks, originals, sampler, step
-from tasks.synthesis.inpaint_params import InpaintParams
-from tasks.synthesis.params import DenoiserModel
+from tasks.synthesis.params import DenoiserModel, InpaintParams
 
 PARTLY = "c-0032-0000"
 """A held-out tile that is red all over; its annotation begins at row 32."""
