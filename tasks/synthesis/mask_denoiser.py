@@ -223,7 +223,8 @@ def generate(model: Model, asked: Asked, params: SamplerParams, scratch: Path | 
     told = Uniform(prompt(about.subtypes, asked.subtype), height, width)
     steps = plan_steps(model.process, params.steps, params.solver, params.eta)
     window = (about.window_px, about.window_px)
-    how = Sampling(steps, params.law, window, params.batch_windows, asked.seed, f"{asked.name}/mask")
+    multiple = about.architecture.multiple
+    how = Sampling(steps, params.law, window, multiple, params.batch_windows, asked.seed, f"{asked.name}/mask")
     channels = len(about.classes) + 1
     state = State((channels, height, width), scratch)
     evaluate = model.guided(params.guidance if asked.subtype else 0.0)

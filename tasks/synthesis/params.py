@@ -115,6 +115,11 @@ class DenoiserArchitecture(Params):
     heads: Count | None
     """Of every attention layer; null: as many as its channels hold of `head_channels`."""
 
+    @property
+    def multiple(self) -> int:
+        """What the sides of a window must be multiples of: its levels halve it so often."""
+        return int(2 ** (len(self.channels) - 1))
+
 
 class DiffusionParams(Params):
     """The forward process and what the network's last layer stands for."""

@@ -184,7 +184,8 @@ def sampling(params: SamplerParams, model: denoiser.Model, seed: int, item: str)
     """How the latents of `item` are sampled."""
     steps = plan_steps(model.process, params.steps, params.solver, params.eta)
     window = (model.about.window_latent_px, model.about.window_latent_px)
-    return Sampling(steps, params.law, window, params.batch_windows, seed, item)
+    multiple = model.about.architecture.multiple
+    return Sampling(steps, params.law, window, multiple, params.batch_windows, seed, item)
 
 
 def _beside(job: Job) -> int:

@@ -22,7 +22,7 @@ ABOUT = DenoiserModel.model_validate(
     }
 )
 PARAMS = SamplerParams.model_validate(SYNTHESISE["sampler"])
-HOW = Sampling((), "random", (8, 8), 8, 1, "s")
+HOW = Sampling((), "random", (8, 8), 2, 8, 1, "s")
 
 
 def test_a_window_needs_what_its_levels_hold():
