@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from tasks.contracts import Record
 from tasks.errors import ParamsError, fault
-from tasks.learn.determinism import one_thread, stated
+from tasks.learn.determinism import device_of, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.synthesis import autoencoder, figures, folder, networks, perceptual, reconstruct, tiles
@@ -68,9 +68,10 @@ def process(job: Job, item: str) -> None:
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
     network = cast(networks.Autoencoder, run.network)
     network.load_state_dict(run.average)
-    network.eval()
+    network.eval().to(device_of(params.fit.device))
     mean, std = autoencoder.latent_scale(network, tiles.Windows(raw, table[table["split"] == "train"]))
-    codec = autoencoder.Codec(network, params.architecture.factor, params.architecture.latent_channels, mean, std)
+    architecture, device = params.architecture, params.fit.device
+    codec = autoencoder.Codec(network, architecture.factor, architecture.latent_channels, mean, std, device)
     _write(job, raw, table, params, run, codec)
 
 

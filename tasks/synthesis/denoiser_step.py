@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import Record
 from tasks.errors import InputError, fault
-from tasks.learn.determinism import one_thread, stated
+from tasks.learn.determinism import device_of, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.synthesis import autoencoder, denoiser, figures, folder, masks, networks, tiles
@@ -47,13 +47,13 @@ def process(job: Job, item: str) -> None:
     params = DenoiserParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
     table = tiles.read_tiles(raw)
-    codec = autoencoder.load(folder.input_path(job, "autoencoder"))
+    codec = autoencoder.load(folder.input_path(job, "autoencoder"), params.fit.device)
     train = table[table["split"] == "train"]
     data = _data(job, raw, train, codec, params.orientations, "train")  # encoded here once, for all processes
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
     network = cast(networks.Denoiser, run.network)
     network.load_state_dict(run.average)
-    network.eval()
+    network.eval().to(device_of(params.fit.device))
     metrics = _held_out(job, raw, table, codec, params, network, forward_process(params.diffusion))
     _write(job, raw, train, params, run, data, metrics)
 

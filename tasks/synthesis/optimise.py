@@ -196,4 +196,5 @@ def _record(run: Run, fit: FitParams, what: str, group: Group) -> None:
 
 def _to_cpu(run: Run) -> None:
     run.network.to("cpu")
+    run.network._compiled_call_impl = None  # what follows has other shapes, and the CPU may have no compiler
     run.average = {name: value.cpu() for name, value in run.average.items()}

@@ -1,5 +1,6 @@
 """Step `synthesise`: autoencoder and denoiser in, a synthetic store of mask-image pairs out."""
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,6 +44,7 @@ from tasks.synthesis import (
     mask_files,
     mask_source,
     networks,
+    room,
     tolerance,
 )
 from tasks.synthesis.canvas import Canvas, State
@@ -134,9 +136,11 @@ def process(job: Job, item: str) -> None:
         image = job.content / "samples" / item
         files = write_image(image / "labels" / "mask", mask.read)
         told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
-        how = sampling(params.sampler, model, params.seed, item)
+        how, most = room.fitted(
+            sampling(params.sampler, model, params.seed, item), params.sampler, model.about, _beside(job)
+        )
         state = State((codec.channels, *told.shape[1:]), scratch, params.sampler.record)
-        latents = sample(told, codec.channels, evaluator(job, params.sampler, model), how, state)
+        latents = sample(told, codec.channels, evaluator(job, params.sampler, model, most), how, state)
         files += write_image(image, pixels(latents, codec, how.window[0]))
         files += write_trajectory(image, state, how) if params.sampler.record else []
     facts = {
@@ -181,13 +185,18 @@ def sampling(params: SamplerParams, model: denoiser.Model, seed: int, item: str)
     return Sampling(steps, params.law, window, params.batch_windows, seed, item)
 
 
-def evaluator(job: Job, params: SamplerParams, model: denoiser.Model) -> Evaluate:
-    """The guided denoiser on a Dask cluster where there is one, else in threads here or on every GPU."""
+def _beside(job: Job) -> int:
+    """How many samples may be in the making here at a time."""
+    return min(len(job.items), len(os.sched_getaffinity(0)))
+
+
+def evaluator(job: Job, params: SamplerParams, model: denoiser.Model, most: int | None = None) -> Evaluate:
+    """The guided denoiser on a Dask cluster where there is one, else in threads here (`most`) or on every GPU."""
     address = cluster.address()
     if address:
         folder_path = folder.input_path(job, "denoiser").resolve()
         return cluster.on_cluster(address, cluster.Network(folder_path, params.guidance, params.device))
-    return in_threads(model.guided(params.guidance))
+    return in_threads(model.guided(params.guidance), most)
 
 
 def pixels(latents: Canvas, codec: autoencoder.Codec, side: int) -> Callable[[Window], NDArray[np.uint8]]:

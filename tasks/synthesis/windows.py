@@ -53,33 +53,30 @@ def _around(centre: Corner, window: Corner, canvas: Corner) -> Corner:
 
 
 def grid_windows(canvas: Corner, window: Corner, draw: np.random.Generator) -> list[Corner]:
-    """A shifted grid near the tile minimum: bands as few as cover the canvas, each shifted along itself by chance.
+    """A grid near the tile minimum whose bands are shifted by chance, and each band's windows along it by chance.
 
-    Bands run along y or x by a coin; n windows that just fit need n + 1 in a shifted band, none more where there is
-    room to spare. Where two windows overlap at the canvas's border, a coin a band says which owns the pixels.
+    Bands run along y or x by a coin. n windows that just fit need n + 1 when they are shifted, none more where there is
+    room to spare: at most (1 + 1/n)^2 of the tile minimum. Bands that were not shifted would meet at the same lines in
+    every step, and these would show: measured.
     """
     along = int(draw.integers(2))
     across = 1 - along
     corners = []
-    for band in _few(canvas[across], window[across], draw):
-        places = _shifted(canvas[along], window[along], draw)
-        places = places[::-1] if draw.integers(2) else places
-        corners += [(place, band) if along == 0 else (band, place) for place in places]
+    for band in _shifted(canvas[across], window[across], draw):
+        corners += [
+            (place, band) if along == 0 else (band, place) for place in _shifted(canvas[along], window[along], draw)
+        ]
     return corners
 
 
-def _few(length: int, side: int, draw: np.random.Generator) -> list[int]:
-    """As few starts as cover `length`, shifted by chance within the room that they have."""
-    count = -(-length // side)
-    shift = int(draw.integers(count * side - length + 1))
-    return [min(max(k * side - shift, 0), length - side) for k in range(count)]
-
-
 def _shifted(length: int, side: int, draw: np.random.Generator) -> list[int]:
-    """Starts a window apart from a random phase on, those at the ends moved inside."""
+    """Starts a window apart from a random phase on; those that would stick out are moved inside and come last, so that
+    what they overlap is not theirs and every border is as likely at one place as at another."""
     shift = int(draw.integers(side))
-    starts = [min(max(start, 0), length - side) for start in range(-shift, length, side)]
-    return list(dict.fromkeys(starts))
+    starts = list(range(-shift, length, side))
+    inside = [start for start in starts if 0 <= start <= length - side]
+    moved = [min(max(start, 0), length - side) for start in starts if start not in inside]
+    return list(dict.fromkeys([*inside, *moved]))
 
 
 LAWS: dict[str, Callable[[Corner, Corner, np.random.Generator], list[Corner]]] = {

@@ -11,14 +11,27 @@ def mean_count(law, canvas, window, draws=40):
     return np.mean([len(law(canvas, window, generator(k, "s", "w"))) for k in range(draws)])
 
 
-@pytest.mark.parametrize(("tiles", "most"), [(8, 1.126), (16, 1.0626)])
-def test_a_grid_needs_at_most_one_window_more_a_band(tiles, most):
+@pytest.mark.parametrize("tiles", [4, 8, 16])
+def test_a_grid_needs_at_most_one_window_more_along_each_axis(tiles):
     canvas = (16 * tiles, 16 * tiles)
-    assert mean_count(grid_windows, canvas, (16, 16)) <= most * tile_minimum(canvas, (16, 16))
+    counted = mean_count(grid_windows, canvas, (16, 16))
+    assert counted <= (1 + 1 / tiles) ** 2 * tile_minimum(canvas, (16, 16))
+    assert tiles < 16 or counted <= 1.15 * tile_minimum(canvas, (16, 16))
 
 
 def test_a_grid_with_room_to_spare_stays_near_the_minimum():
-    assert mean_count(grid_windows, (16 * 8 - 8, 16 * 8 - 8), (16, 16)) <= 1.07 * 64
+    assert mean_count(grid_windows, (16 * 8 - 8, 16 * 8 - 8), (16, 16)) <= 1.15 * 64
+
+
+@pytest.mark.parametrize("canvas", [(64, 64), (56, 64)])
+def test_every_line_is_as_often_a_border_of_a_grid_as_any_other(canvas):
+    """Lines that recur in every other step are seen: with bands that are not shifted the gradient across the multiples
+    of a window was 1.6 times that elsewhere."""
+    total = np.zeros(canvas[1] - 1)
+    for k in range(800):
+        owner = owners(canvas, (16, 16), grid_windows(canvas, (16, 16), generator(k, "s", "w")))
+        total += (owner[:, 1:] != owner[:, :-1]).mean(0)
+    assert np.abs(total / 800 * 16 - 1).max() < 0.5
 
 
 def test_the_random_law_needs_about_what_the_reference_needs():
