@@ -21,10 +21,11 @@ from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
 from tasks.synthesis.pictures import to_pictures
 from tasks.synthesis.ranks import Group, together
 
+REPAIR = "rawmill repro autoencoder"
 SHOWN = 8
 
 
-def prepare(raw: Path, out: Path, params: AutoencoderParams, encoder: Path | None = None) -> Job:
+def prepare(raw: Path, out: Path, params: AutoencoderParams, encoder: Path | None = None, repair: str = REPAIR) -> Job:
     """Check the slide store and plan the training. Raises `LineageError`, `InputError`, `ParamsError`.
 
     `encoder` is the folder of a trained encoder; it is read, and an input, where the perceptual term has a weight.
@@ -43,7 +44,7 @@ def prepare(raw: Path, out: Path, params: AutoencoderParams, encoder: Path | Non
         inputs=inputs,
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="rawmill repro autoencoder",
+        repair=repair,
         seed=params.seed,
         notes=stated(params.fit.device),
     )

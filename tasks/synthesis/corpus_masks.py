@@ -33,7 +33,7 @@ def summarise(
     pixels = np.array([facts["mask_pixels"] for facts in samples], np.float64)
     whole = pixels.sum(0) / pixels.sum()
     metrics = {f"mask_fraction_{name}": float(share) for name, share in zip(labels, whole, strict=True)}
-    if len(samples) < LEAST_SAMPLES or any(facts["mask_origin"] == "given" for facts in samples):
+    if not classes or len(samples) < LEAST_SAMPLES or any(facts["mask_origin"] == "given" for facts in samples):
         return metrics, []
     compared = _compare(job, params, pixels, [str(facts["subtype"]) for facts in samples])
     path = job.content / "figures" / "frequencies.png"

@@ -118,9 +118,9 @@ class Model:
     about: DenoiserModel
 
     def guided(self, guidance: float) -> list[Denoise]:
-        """The networks with classifier-free guidance of weight `guidance`."""
+        """The networks with classifier-free guidance of weight `guidance`; one that knows no classes needs none."""
         null = torch.from_numpy(conditioning.null(len(self.about.classes), 1, 1))
-        return [guided(network, null, guidance) for network in self.networks]
+        return [guided(network, null, guidance if self.about.classes else 0.0) for network in self.networks]
 
 
 def predictor(network: networks.Denoiser, process: Process, device: torch.device | str = "cpu") -> Denoise:

@@ -24,10 +24,11 @@ from tasks.synthesis.schedule import forward_process
 
 Classes = NDArray[np.uint8]
 SHOWN = 6
+REPAIR = "rawmill repro mask_denoiser"
 FIGURES = ("figures/loss.png", "figures/masks.png", "figures/frequencies.png")
 
 
-def prepare(raw: Path, out: Path, params: MaskDenoiserParams) -> Job:
+def prepare(raw: Path, out: Path, params: MaskDenoiserParams, repair: str = REPAIR) -> Job:
     """Check the input and plan the training. Raises `LineageError`, `InputError` and `ParamsError`."""
     table = tiles.read_tiles(raw)
     if not (table.loc[table["split"] == "train", "annotated"] > 0).any():
@@ -42,7 +43,7 @@ def prepare(raw: Path, out: Path, params: MaskDenoiserParams) -> Job:
         inputs=[artefact("slides", raw, out)],
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="rawmill repro mask_denoiser",
+        repair=repair,
         seed=params.seed,
         notes=stated(params.fit.device),
     )

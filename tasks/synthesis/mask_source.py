@@ -38,6 +38,8 @@ def mask_of(job: Job, params: SynthesiseParams, item: str, classes: int) -> mask
         return mask_files.given(folder.input_path(job, "mask") / given["mask"].get("inside", ""), classes)
     number = int(item[1:])
     size = params.sizes_px[number % len(params.sizes_px)]
+    if not classes:
+        return masks.unknown(size)
     if "mask_denoiser" in given:
         return _generated(job, params, item, size)
     return masks.cut(masks.load_bank(folder.input_path(job, "denoiser")), size, params.masks, params.seed, item)

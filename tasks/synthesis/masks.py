@@ -63,6 +63,11 @@ class Mask:
         return resample(self.small[near[0], near[1]], corner, [s / self.reduction for s in size], size)
 
 
+def unknown(size_px: tuple[int, int]) -> Mask:
+    """A mask without classes, for a model that knows none."""
+    return Mask(size_px, np.zeros((1, 1), np.uint8), max(size_px), ())
+
+
 def _around(window: slice, reduction: int, length: int) -> slice:
     """The pixels of a small mask that a window of the whole one is interpolated from."""
     first, last = (window.start + 0.5) / reduction - 0.5, (window.stop - 0.5) / reduction - 0.5

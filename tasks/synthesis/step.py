@@ -166,6 +166,8 @@ def tell(mask: zarr.Array[Any], about: DenoiserModel, factor: int, scratch: Path
         first = min(rows.start * factor, (mask.shape[0] - 1) // factor * factor)
         part = np.asarray(mask[first : rows.stop * factor])
         found = conditioning.condition(part, count, factor)
+        if not count:  # trained under the null condition alone
+            found = conditioning.null(count, *found.shape[1:])
         fill = [(0, rows.stop - rows.start - found.shape[1]), (0, width - found.shape[2])]
         told.write(rows, slice(0, width), np.pad(found, [(0, 0), *fill], mode="edge"))
     return told

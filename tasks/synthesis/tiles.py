@@ -48,9 +48,14 @@ def classes(raw: Path) -> list[str]:
     return [str(name) for name in read_attributes(raw)["classes"]]
 
 
+def place(raw: Path, item: str) -> Path:
+    """The picture of that name in a store of slides, or of images; a store has one kind."""
+    return raw / ("slides" if (raw / "slides").is_dir() else "images") / item
+
+
 def pixel_size_um(raw: Path, slide: str) -> float | None:
     """Physical side of a level-0 pixel in micrometer, or None where the slide's scale has no unit."""
-    image: Any = open_group(raw / "slides" / slide).attrs["ome"]
+    image: Any = open_group(place(raw, slide)).attrs["ome"]
     scales = image["multiscales"][0]
     if scales["axes"][-1].get("unit") != "micrometer":
         return None
@@ -82,7 +87,7 @@ class Windows:
 
     def __init__(self, raw: Path, tiles: pd.DataFrame) -> None:
         self.rows: list[Any] = list(tiles.itertuples(index=False))
-        self.slides = {name: open_array(raw / "slides" / name / "0") for name in sorted(set(tiles["item"]))}
+        self.slides = {name: open_array(place(raw, name) / "0") for name in sorted(set(tiles["item"]))}
         self.kept: dict[int, NDArray[np.uint8]] = {}
         each = 3 * int(self.rows[0].height_px) * int(self.rows[0].width_px)
         self.most = min(len(self.rows), KEPT_BYTES // each)
@@ -113,7 +118,7 @@ class Windows:
 def picture(raw: Path, tile: Any) -> NDArray[np.uint8]:
     """Pixels (3, y, x) of one row of `tiles.parquet`."""
     window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
-    return np.asarray(open_array(raw / "slides" / tile.item / "0")[(slice(None), *window)], np.uint8)
+    return np.asarray(open_array(place(raw, str(tile.item)) / "0")[(slice(None), *window)], np.uint8)
 
 
 def cached(path: Path, rows: Sequence[Any], make: Callable[[Any], Array]) -> Array:
@@ -130,9 +135,8 @@ def cached(path: Path, rows: Sequence[Any], make: Callable[[Any], Array]) -> Arr
     return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def cache_conditions(raw: Path, tiles: pd.DataFrame, factor: int, path: Path) -> NDArray[np.float32]:
-    """Conditions (n, k, y/f, x/f) of `tiles`, memory-mapped."""
-    count = len(classes(raw))
+def cache_conditions(raw: Path, tiles: pd.DataFrame, count: int, factor: int, path: Path) -> NDArray[np.float32]:
+    """Conditions (n, k, y/f, x/f) of `tiles` for `count` classes, memory-mapped."""
     rows = list(tiles.itertuples(index=False))
     return cached(path, rows, lambda tile: condition(annotation(raw, tile), count, factor))
 
