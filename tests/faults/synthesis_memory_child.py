@@ -37,7 +37,7 @@ CODEC = AutoencoderArchitecture(
     first_latent_noise=0.1,
 )
 NETWORK = DenoiserArchitecture(
-    channels=(8, 8), attention=(False, False), blocks_per_level=1, norm_groups=4, head_channels=8
+    channels=(8, 8), attention=(False, False), blocks_per_level=1, norm_groups=4, heads=None, head_channels=8
 )
 SYNTHESISE = {
     "seed": 1,
