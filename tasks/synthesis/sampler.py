@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.progress import at
 from tasks.rng import generator
 from tasks.synthesis import noise
 from tasks.synthesis.canvas import Canvas, Readable, State
@@ -78,15 +79,22 @@ def sample(
     state = state or State((channels, *size))
     if state.done() < 0:
         _begin(state, how, known)
+    _tell(how, max(0, state.done()), 0)
     for k in range(max(0, state.done()), len(how.steps)):
         count = _predict(told, evaluate, how, state, k)
         if known is not None:
             _settle(known, state.clean(k))
         _advance(how, state, k)
         state.commit(k + 1)
-        if (k + 1) * 10 // len(how.steps) > k * 10 // len(how.steps):
-            log.info("%s: step %d of %d, %d windows", how.name, k + 1, len(how.steps), count)
+        _tell(how, k + 1, count)
     return state.canvas(len(how.steps))
+
+
+def _tell(how: Sampling, done: int, windows: int) -> None:
+    """Each step to whoever shows progress, each tenth in the log."""
+    steps = len(how.steps)
+    level = logging.INFO if done * 10 // steps > (done - 1) * 10 // steps and windows else logging.DEBUG
+    log.log(level, "%s: step %d of %d, %d windows", how.name, done, steps, windows, extra=at(how.name, done, steps))
 
 
 def _begin(state: State, how: Sampling, known: Known | None) -> None:

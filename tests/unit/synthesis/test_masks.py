@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from planted_slides import SYNTHESISE
 from scipy import ndimage
 
 from tasks.errors import InputError
 from tasks.rng import generator
-from tasks.synthesis.masks import Bank, clean, cut, load_bank, read_png, resample, touched
+from tasks.synthesis.cleaning import clean
+from tasks.synthesis.mask_files import read_png
+from tasks.synthesis.masks import Bank, cut, load_bank, resample, save_bank, touched
 from tasks.synthesis.params import MaskParams
 
 
@@ -27,7 +30,15 @@ def whole(mask):
     return mask.read((slice(0, mask.size_px[0]), slice(0, mask.size_px[1])))
 
 
-PARAMS = MaskParams(zoom=(0.8, 2.0), minimum_coverage=0.7, candidates=8, smallest_region_px=10)
+PARAMS = MaskParams.model_validate(
+    {
+        **SYNTHESISE["masks"],
+        "zoom": (0.8, 2.0),
+        "minimum_coverage": 0.7,
+        "candidates": 8,
+        "smallest_region_px": 10,
+    }
+)
 
 
 def test_resampling_at_scale_one_is_the_slide_itself():
@@ -101,6 +112,18 @@ def test_cleaning_drops_small_regions_only():
     expected[:10, :10], expected[12:15, 12:15] = 1, 1
     assert np.array_equal(found, expected)
     assert np.array_equal(clean(mask, 0), mask)
+
+
+def test_a_bank_comes_back_with_its_subtypes_and_cuts_name_them(tmp_path):
+    bank = quarters()
+    save_bank(tmp_path, bank.slides, 4, {"a": "one"})
+    bank.tiles.to_parquet(tmp_path / "tiles.parquet")
+    found = load_bank(tmp_path)
+    assert found.subtypes == {"a": "one"} and found.reduction == 4
+    assert np.array_equal(found.slides["a"], bank.slides["a"])
+    mask = cut(found, (32, 32), PARAMS, 3, "s1")
+    assert (mask.subtype, mask.origin) == ("one", "annotations")
+    assert cut(bank, (32, 32), PARAMS, 3, "s1").subtype == ""
 
 
 def test_a_folder_without_masks_is_refused(tmp_path):

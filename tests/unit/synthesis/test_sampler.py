@@ -255,3 +255,12 @@ def test_ddim_is_of_the_first_order_and_dpm_solver_is_nearer_with_half_the_steps
     assert error("ddim", 20) / error("ddim", 40) == pytest.approx(2, abs=0.35)
     assert error("dpm_solver_pp", 20) < 0.5 * error("ddim", 20)
     assert error("dpm_solver_pp", 20) < error("ddim", 40)
+
+
+def test_each_step_is_told_to_whoever_shows_progress(caplog, tmp_path):
+    caplog.set_level("DEBUG", "rawmill")
+    made((19, 13), how(steps=25), state=State((3, 19, 13), tmp_path))
+    told_steps = [record for record in caplog.records if hasattr(record, "progress")]
+    assert [record.progress for record in told_steps] == [("s", k, 25) for k in range(26)]
+    assert [r.progress[1] for r in told_steps if r.levelname == "INFO"] == [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]
+    assert all("windows" in record.getMessage() for record in told_steps)
