@@ -140,6 +140,29 @@ def test_killed_within_the_denoiser_it_goes_on_to_the_same_bytes(place: Path, ra
     assert roots(place / "again") == roots(place / "models")
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_ends_a_training_in_its_midst(place: Path, done: dict[str, Any], processes: int) -> None:
+    """A SIGINT to all processes of the terminal, in a training that would take days."""
+    out = f"stopped{processes}"
+    words = ["train", "models/raw.zarr", "--params", "mine.yaml", "--out", out, "--only", "autoencoder"]
+    words += ["--steps-autoencoder", "10000000", "--processes", str(processes)]
+    env = {**os.environ, "PYTHONPATH": str(pictures.ROOT)}
+    command = [sys.executable, "-m", "flows.cli", *words]
+    process = subprocess.Popen(command, cwd=place, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(place.glob(f"{out}/.autoencoder.staging-*/checkpoint/state.safetensors")):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        _, told = process.communicate(timeout=100)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "interrupted; run it again to go on where it stopped"
+    assert "Traceback" not in told and not (place / out / "autoencoder").exists()
+
+
 def test_options_make_anew_what_depends_on_them(place: Path, rawmill: Callable[..., Result]) -> None:
     before, plain = stamps(place / "models"), roots(place / "models")
     result = rawmill(*WORDS, "--out", "models", "--steps-denoiser", 3, "--json")
