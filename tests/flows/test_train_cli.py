@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from flows import cli
@@ -263,6 +264,9 @@ def bad(place: Path) -> None:
     pictures.scans(place / "small", "ab", "ab")
     makers.write_slide(place / "small" / "a.tif", makers.picture_of(24, 128))
     makers.write_png(place / "small" / "a_mask.png", np.ones((24, 128), np.uint8))
+    document = yaml.safe_load(pictures.params(place / "held.yaml").read_text())
+    document["train_files"]["ingested"]["test_groups"] = ["a"]
+    (place / "held.yaml").write_text(yaml.safe_dump(document))
     (place / "photos").mkdir()
     (place / "photos" / "thesis.txt").write_text("mine")
     pictures.params(place / "odd.yaml", tile_px=30)
@@ -279,6 +283,7 @@ def bad(place: Path) -> None:
         (["notes"], InputError, "1 files that can only be masks"),
         (["mosaics"], InputError, "files that become a store of frames"),
         (["small", "--classes", "red,blue"], InputError, "a.tif: 24 px high"),
+        (["small", "--classes", "red,blue", "--params", "held.yaml"], InputError, "a.tif: 24 px high"),
         (["scans", "--params", "odd.yaml"], ParamsError, "a multiple of 8 px, for the autoencoder's factor 4"),
         (["models/raw.zarr", "--params", "/dev/null"], ParamsError, "has no section"),
         (["models/raw.zarr", "--params", "unknown.yaml"], ParamsError, "latent_chanels"),
