@@ -219,6 +219,21 @@ def test_a_loss_that_is_no_number_is_one_clear_line(tmp_path):
         fit_network(network, objective, fit(), tmp_path / "state.st", "run")
 
 
+def test_a_loss_that_is_no_number_behind_the_last_mean_is_refused_too(tmp_path):
+    """101 steps have 50 means, of 2 steps each."""
+    network = linear()
+    objective = Objective(draw, lambda batch, step: network(batch[0]).mean() / (step < 100))
+    with pytest.raises(ParamsError, match="step 101: a loss of"):
+        fit_network(network, objective, fit(101), tmp_path / "state.st", "run")
+
+
+def test_the_last_step_is_told_whatever_the_number_of_steps(tmp_path, caplog):
+    caplog.set_level("INFO", "rawmill")
+    network = linear()
+    run = fit_network(network, sums(network), fit(101), tmp_path / "state.st", "run")
+    assert "run: step 101 of 101, loss " in caplog.records[-1].getMessage() and run.curve[-1][0] == 100
+
+
 def test_a_broken_checkpoint_is_one_clear_line(tmp_path):
     path = tmp_path / "state.safetensors"
     path.write_bytes(b"\x00" * 40)
