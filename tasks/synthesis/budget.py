@@ -128,6 +128,7 @@ def _say(what: str, fixed: int, activations: int, wanted: int, fits: int, free: 
     log.info(line, what, need / GIB, fixed / GIB, wanted, activations / GIB, free / GIB)
     if 1 <= fits < wanted:
         log.warning(
-            "%s: %d tiles at a time do not fit into %.2f GiB: %d at a time, the same batch by accumulation; last bits may differ",
+            "%s: %d tiles at a time do not fit into %.2f GiB: %d at a time, the same batch by accumulation,"
+            " whose last bits may differ",
             *(what, wanted, free / GIB, fits),
         )
