@@ -162,13 +162,8 @@ def held_out_losses(
     if told and len(subtypes) > 1:
         after = dict(zip(subtypes, (*subtypes[1:], subtypes[0]), strict=True))
         prompts["other_prompt"] = [after[subtype] for _, subtype in drawn]
-    with torch.inference_mode():
-        return {
-            f"held_out_loss_{name}": float(
-                denoiser.loss(network, Batch(z0, _planes(subtypes, names, law.side), noise, t), process)
-            )
-            for name, names in prompts.items()
-        }
+    batches = {name: Batch(z0, _planes(subtypes, names, law.side), noise, t) for name, names in prompts.items()}
+    return {f"held_out_loss_{name}": denoiser.mean_loss(network, batch, process) for name, batch in batches.items()}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import Record
 from tasks.errors import InputError, ParamsError, fault
-from tasks.learn.determinism import on_device, one_thread, stated
+from tasks.learn.determinism import device_of, on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.rng import generator
@@ -59,7 +59,8 @@ def process(job: Job, item: str) -> None:
     annotations = Annotations(*tiles.annotations(raw, train, params.reduction))
     model = _about(raw, params, annotations)
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
-    metrics = _held_out(run, Annotations(*tiles.annotations(raw, test, params.reduction)), model, params)
+    with on_device(params.fit.device):
+        metrics = _held_out(run, Annotations(*tiles.annotations(raw, test, params.reduction)), model, params)
     files = networks.save(job.content, run.average, model)
     files.append(masks.save_bank(job.content, dict(annotations.slides), params.reduction, annotations.subtypes))
     with on_device(params.comparison.sampler.device):
@@ -100,14 +101,13 @@ def fit(job: Job, group: Group) -> Run:
     return fit_network(network, objective, params.fit, folder.checkpoint(job), "mask_denoiser", group)
 
 
-@one_thread()
 def _held_out(
     run: Run, held_out: Annotations, model: MaskDenoiserModel, params: MaskDenoiserParams
 ) -> dict[str, float]:
     """Losses of the averaged weights on windows of held-out slides."""
     network = cast(networks.Denoiser, run.network)
     network.load_state_dict(run.average)
-    network.eval()
+    network.eval().to(device_of(params.fit.device))
     forward = forward_process(params.diffusion)
     return mask_denoiser.held_out_losses(network, held_out, model.subtypes, len(model.classes), params, forward)
 
