@@ -65,7 +65,8 @@ class Objective:
 def one_cycle(step: int, fit: FitParams) -> float:
     """Learning rate of a step: cosine up from 1/25 of the highest, cosine down to 1/250000 of it.
 
-    The law and constants of PyTorch's OneCycleLR (Smith and Topin 2019), as a function of the step.
+    The law and constants of PyTorch's OneCycleLR (Smith and Topin 2019) as a function of the step, of the learning rate
+    alone: Adam's first moment is not cycled.
     """
     low, high, end = fit.max_learning_rate / 25, fit.max_learning_rate, fit.max_learning_rate / 25e4
     top = fit.warmup_fraction * fit.steps - 1
