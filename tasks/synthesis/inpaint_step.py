@@ -32,6 +32,7 @@ from tasks.synthesis.canvas import Canvas, State
 from tasks.synthesis.originals import PICTURE, Original
 from tasks.synthesis.params import SAME, AutoencoderModel, DenoiserModel, InpaintParams
 from tasks.synthesis.sampler import Sampling, sample
+from tasks.synthesis.schedule import check_steps
 from tasks.synthesis.step import (
     CHUNK_PX,
     SHARD_PX,
@@ -99,6 +100,7 @@ def _models(models: Path, out: Path, params: InpaintParams) -> list[dict[str, An
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
     about = networks.read_model(models / "denoiser", DenoiserModel)
     check_pair(models, about)
+    check_steps("inpaint.sampler.steps", params.sampler.steps, about.diffusion)
     for target in params.targets:
         if target != SAME and target not in about.classes:
             expected = f"{SAME}, {', '.join(about.classes)}"

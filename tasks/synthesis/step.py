@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import DATA_MODEL_VERSION, Record
 from tasks.disk import storage_faults
-from tasks.errors import LineageError, ParamsError, fault
+from tasks.errors import LineageError, fault
 from tasks.learn.determinism import on_device
 from tasks.lineage.digest import canonical, sha256_bytes
 from tasks.lineage.recipe import Plan, artefact, digest_of, read
@@ -52,7 +52,7 @@ from tasks.synthesis.evaluate import Evaluate, in_threads
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SamplerParams, SynthesiseParams
 from tasks.synthesis.pictures import to_pictures
 from tasks.synthesis.sampler import Sampling, sample
-from tasks.synthesis.schedule import plan_steps
+from tasks.synthesis.schedule import check_steps, plan_steps
 
 CHUNK_PX, SHARD_PX, SMALLEST_LEVEL_PX = 256, 2048, 128
 TRAJECTORY, TRAJECTORY_SHARD = "trajectory", 256
@@ -71,7 +71,7 @@ def prepare(
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
     model = networks.read_model(models / "denoiser", DenoiserModel)
     check_pair(models, model)
-    _check_steps(params.sampler, model)
+    check_steps("synthesise.sampler.steps", params.sampler.steps, model.diffusion)
     sizes = list(params.sizes_px)
     if mask is not None:
         inputs.append(mask_files.entry(mask, out, model.classes))
@@ -100,12 +100,6 @@ def check_pair(models: Path, model: DenoiserModel) -> None:
     if found != model.autoencoder:
         wrong = f"its latents are those of autoencoder {model.autoencoder[:16]}"
         raise LineageError(fault(models / "denoiser", wrong, found[:16], "train the denoiser again"))
-
-
-def _check_steps(sampler: SamplerParams, model: DenoiserModel) -> None:
-    if sampler.steps > model.diffusion.timesteps:
-        wrong, most = f"{sampler.steps} sampling steps", f"1 to {model.diffusion.timesteps}, the denoiser's timesteps"
-        raise ParamsError(fault("synthesise.sampler.steps", wrong, most, "take fewer"))
 
 
 def lay_out(

@@ -9,7 +9,7 @@ import tifffile
 from planted_slides import SYNTHESISE, carry_out
 
 from tasks import store
-from tasks.errors import InputError
+from tasks.errors import InputError, ParamsError
 from tasks.lineage.recipe import read
 from tasks.synthesis import step
 from tasks.synthesis.params import SynthesiseParams
@@ -69,6 +69,12 @@ def test_an_unknown_subtype_and_no_mask_denoiser_are_one_line(all_models, models
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"set synthesise\.masks\.source to annotations"):
         step.prepare(models, tmp_path / "out.zarr", asked(), "out", "again")
+
+
+def test_more_steps_than_the_mask_denoiser_has_timesteps_are_one_line(all_models, tmp_path):
+    many = asked(sampler={**SYNTHESISE["sampler"], "steps": 101})
+    with pytest.raises(ParamsError, match=r"masks\.generated\.sampler\.steps: 101 sampling steps; expected 1 to 100"):
+        step.prepare(all_models, tmp_path / "out.zarr", many, "out", "again")
 
 
 def test_models_of_other_classes_are_one_line(all_models, tmp_path, monkeypatch):

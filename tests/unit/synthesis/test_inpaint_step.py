@@ -165,6 +165,12 @@ def test_a_region_that_is_all_of_a_tile_has_no_seam(remade):
             ParamsError,
             "--class green: the model does not know it; expected same, red",
         ),
+        (
+            [PARTLY],
+            {"sampler": {**INPAINT["sampler"], "steps": 101}},
+            ParamsError,
+            "inpaint.sampler.steps: 101 sampling steps; expected 1 to 100, the denoiser's timesteps",
+        ),
     ],
 )
 def test_what_cannot_be_inpainted_is_one_line(models, raw, tmp_path, tiles, changes, error, words):
