@@ -27,7 +27,7 @@ from tasks.store import (
     pyramid_levels,
     write_image,
 )
-from tasks.synthesis import autoencoder, denoiser, figures, folder, inpaint, networks, originals
+from tasks.synthesis import autoencoder, denoiser, figures, folder, inpaint, networks, originals, tolerance
 from tasks.synthesis.canvas import Canvas, State
 from tasks.synthesis.originals import PICTURE, Original
 from tasks.synthesis.params import SAME, AutoencoderModel, DenoiserModel, InpaintParams
@@ -124,7 +124,7 @@ def _start(
         code=__name__,
         repair=repair,
         seed=params.seed,
-        notes={"originals": list(shapes)},
+        notes={"originals": list(shapes), **tolerance.stated(params.sampler.device)},
     )
     classes = networks.read_model(models / "denoiser", DenoiserModel).classes
     pixel_size = networks.read_model(models / "autoencoder", AutoencoderModel).pixel_size_um

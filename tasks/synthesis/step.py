@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +86,19 @@ def prepare(
         code=__name__,
         repair=repair,
         seed=params.seed,
-        notes=tolerance.stated(params.sampler.device),
+        notes=tolerance.stated(_device(inputs, params)),
     )
     ids = [f"s{index:05d}" for index in range(params.count)]
     pixel_size = networks.read_model(models / "autoencoder", AutoencoderModel).pixel_size_um
     planned = {sample_id: tuple(sizes[index % len(sizes)]) for index, sample_id in enumerate(ids)}
     return start(out, plan, ids, lambda content: lay_out(content, planned, list(model.classes), pixel_size))
+
+
+def _device(inputs: Sequence[Mapping[str, Any]], params: SynthesiseParams) -> str:
+    """`cuda` where the image or a generated mask is sampled there: how near a repetition comes depends on both."""
+    generated = any(entry["role"] == "mask_denoiser" for entry in inputs)
+    devices = {params.sampler.device, *([params.masks.generated.sampler.device] if generated else [])}
+    return "cuda" if "cuda" in devices else "cpu"
 
 
 def check_pair(models: Path, model: DenoiserModel) -> None:
@@ -144,7 +151,7 @@ def process(job: Job, item: str) -> None:
         "subtype": mask.subtype,
         "mask_origin": mask.origin,
         "mask_pixels": corpus_masks.count(open_array(image / "labels" / "mask" / "0"), len(model.about.classes)),
-        "recipe": sample_recipe(job.plan, item, mask.size_px),
+        "recipe": sample_recipe(job.plan, item, mask.size_px, mask.subtype),
     }
     mark_done(job, item, files, facts)
     shutil.rmtree(scratch)
@@ -217,13 +224,16 @@ def write_trajectory(image: Path, state: State, how: Sampling) -> list[Path]:
     return [write(path, w, state.canvas(w[0].start).read(*w[2:])[None]) for w in parts]
 
 
-def sample_recipe(plan: Mapping[str, Any], item: str, shape: tuple[int, ...]) -> str:
-    """SHA-256 of all that determines one sample: models, code, libraries, seed, id, size, sampler and masks."""
+def sample_recipe(plan: Mapping[str, Any], item: str, shape: tuple[int, ...], subtype: str) -> str:
+    """SHA-256 of all that determines one sample: models, code, libraries, seed, id, size, subtype, sampler and masks.
+
+    Which subtype a generated mask is of depends on how many sizes are taken in turn, which no other value tells."""
     params = plan["params"]
     own = {key: params[key] for key in ("seed", "sampler", "masks")}
     common = {key: plan[key] for key in ("code", "libraries")}
     inputs = {e["role"]: [e.get("recipe", e.get("sha256")), e.get("inside", "")] for e in plan["inputs"]}
-    return sha256_bytes(canonical({"sample": item, "shape": list(shape), "params": own, "inputs": inputs, **common}))
+    own_kind = {"sample": item, "shape": list(shape), "subtype": subtype}
+    return sha256_bytes(canonical({**own_kind, "params": own, "inputs": inputs, **common}))
 
 
 def finish(job: Job) -> Record:

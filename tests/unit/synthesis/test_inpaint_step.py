@@ -10,6 +10,7 @@ from planted_slides import INPAINT, carry_out
 
 from tasks import store
 from tasks.errors import InputError, LineageError, ParamsError
+from tasks.lineage.recipe import read
 from tasks.lineage.trace import trace
 from tasks.synthesis import inpaint_step, networks, originals, sampler, step
 from tasks.synthesis.params import DenoiserModel, InpaintParams
@@ -44,6 +45,11 @@ def half(tmp_path):
     Image.fromarray(draw.integers(0, 256, (45, 71, 3), np.uint8)).save(tmp_path / "p.png")
     Image.fromarray(region.astype(np.uint8) * 255).save(tmp_path / "r.png")
     return tmp_path / "p.png", tmp_path / "r.png", region
+
+
+def test_the_recipe_states_device_and_tolerance(remade):
+    notes = read(remade.path)["notes"]
+    assert (notes["device"], notes["tolerance"], notes["originals"][0]) == ("cpu", "exact", PARTLY)
 
 
 def test_the_table_names_the_original_and_what_was_asked(remade):
