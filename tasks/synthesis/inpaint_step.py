@@ -149,7 +149,8 @@ def process(job: Job, item: str) -> None:
     """One sample: labels, latents by the sampler from what is known, decode and compose. Resumes step by step."""
     params, wish = _params(job), _wish(job, item)
     sampler = params.sampler_at(wish.guidance)
-    scratch, image = inside(job.staging / "scratch" / item), job.content / "samples" / item
+    scratch = inside((job.staging / "scratch" / item).absolute())  # workers have another working directory
+    image = job.content / "samples" / item
     original = _original(job, wish.original)
     with on_device(sampler.device):
         codec = autoencoder.load(folder.input_path(job, "autoencoder"), sampler.device)

@@ -129,7 +129,7 @@ def lay_out(
 def process(job: Job, item: str) -> None:
     """One sample: its mask, latents by the random-patch sampler, decode into the store. Resumes step by step."""
     params = SynthesiseParams.model_validate(job.plan["params"])
-    scratch = job.staging / "scratch" / item
+    scratch = (job.staging / "scratch" / item).absolute()  # workers of a cluster have another working directory
     with on_device(params.sampler.device):
         codec = autoencoder.load(folder.input_path(job, "autoencoder"), params.sampler.device)
         model = denoiser.load(folder.input_path(job, "denoiser"), params.sampler.device)
