@@ -17,7 +17,7 @@ from tasks.errors import LineageError, fault
 from tasks.learn.determinism import on_device
 from tasks.lineage.digest import canonical, sha256_bytes
 from tasks.lineage.recipe import Plan, artefact, digest_of, read
-from tasks.output import Job, mark_done, publish, receipt, start
+from tasks.output import Job, facts, mark_done, publish, start
 from tasks.store import (
     RGB,
     Image,
@@ -144,7 +144,7 @@ def process(job: Job, item: str) -> None:
         latents = sample(told, codec.channels, evaluator(job, params.sampler, model, most), how, state)
         files += write_image(image, pixels(latents, codec, how.window[0]))
         files += write_trajectory(image, state, how) if params.sampler.record else []
-    facts = {
+    made = {
         "height_px": mask.size_px[0],
         "width_px": mask.size_px[1],
         "mask_source": list(mask.source),
@@ -153,7 +153,7 @@ def process(job: Job, item: str) -> None:
         "mask_pixels": corpus_masks.count(open_array(image / "labels" / "mask" / "0"), len(model.about.classes)),
         "recipe": sample_recipe(job.plan, item, mask.size_px, mask.subtype),
     }
-    mark_done(job, item, files, facts)
+    mark_done(job, item, files, made)
     shutil.rmtree(scratch)
 
 
@@ -239,28 +239,28 @@ def sample_recipe(plan: Mapping[str, Any], item: str, shape: tuple[int, ...], su
 def finish(job: Job) -> Record:
     """Write `samples.parquet` and the sheet of pairs, and publish."""
     params = SynthesiseParams.model_validate(job.plan["params"])
-    found = [(item, receipt(job, item)) for item in job.items]
-    rows = [_row(item, done["facts"], params) for item, done in found if done]
+    told = facts(job, job.items)
+    rows = [_row(item, told[item], params) for item in job.items]
     with storage_faults(job.out):
         pd.DataFrame(rows).to_parquet(job.content / "samples.parquet", index=False)
         _sheet(job)
     classes = networks.read_model(folder.input_path(job, "denoiser"), DenoiserModel).classes
-    metrics, drawn = corpus_masks.summarise(job, params, classes, [done["facts"] for _, done in found if done])
+    metrics, drawn = corpus_masks.summarise(job, params, classes, [told[item] for item in job.items])
     return publish(job, {"samples": float(len(rows)), **metrics}, figures=("figures/samples.png", *drawn))
 
 
-def _row(item: str, facts: Mapping[str, Any], params: SynthesiseParams) -> dict[str, Any]:
+def _row(item: str, made: Mapping[str, Any], params: SynthesiseParams) -> dict[str, Any]:
     return {
         "sample_id": item,
         "seed": params.seed,
-        "height_px": int(facts["height_px"]),
-        "width_px": int(facts["width_px"]),
+        "height_px": int(made["height_px"]),
+        "width_px": int(made["width_px"]),
         "guidance": params.sampler.guidance,
         "steps": params.sampler.steps,
-        "mask_source": list(facts["mask_source"]),
-        "mask_origin": facts["mask_origin"],
-        "subtype": facts["subtype"],
-        "recipe": facts["recipe"],
+        "mask_source": list(made["mask_source"]),
+        "mask_origin": made["mask_origin"],
+        "subtype": made["subtype"],
+        "recipe": made["recipe"],
     }
 
 
