@@ -27,7 +27,7 @@ from tasks.store import (
     pyramid_levels,
     write_image,
 )
-from tasks.synthesis import autoencoder, denoiser, figures, folder, inpaint, networks, originals, tolerance
+from tasks.synthesis import autoencoder, denoiser, figures, folder, inpaint, networks, originals, room, tolerance
 from tasks.synthesis.canvas import Canvas, State
 from tasks.synthesis.originals import PICTURE, Original
 from tasks.synthesis.params import SAME, AutoencoderModel, DenoiserModel, InpaintParams
@@ -38,6 +38,7 @@ from tasks.synthesis.step import (
     SHARD_PX,
     SHOWN,
     SMALLEST_LEVEL_PX,
+    beside,
     check_pair,
     evaluator,
     inside,
@@ -157,11 +158,11 @@ def process(job: Job, item: str) -> None:
         model = denoiser.load(folder.input_path(job, "denoiser"), sampler.device)
         asked = original.asked(wish.target, model.about.classes)
         files = _write_labels(image, asked, original.region)
-        how = _sampling(params, model, wish)
+        how, most = room.fitted(_sampling(params, model, wish), sampler, model.about, beside(job))
         known = real_latents(original, codec, model, how, scratch)
         told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
         state = State(known.z0.shape, scratch)
-        latents = sample(told, codec.channels, evaluator(job, sampler, model), how, state, known)
+        latents = sample(told, codec.channels, evaluator(job, sampler, model, most), how, state, known)
         seen = pixels(latents, codec, how.window[0])
         weight = inpaint.weights(original.region, original.crossfade_px(asked, params.feather_px))
         files += write_image(image, lambda w: inpaint.compose(original.picture[w], seen(w), weight[w[1:]]))

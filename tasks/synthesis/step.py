@@ -138,7 +138,7 @@ def process(job: Job, item: str) -> None:
         files = write_image(image / "labels" / "mask", mask.read)
         told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
         how, most = room.fitted(
-            sampling(params.sampler, model, params.seed, item), params.sampler, model.about, _beside(job)
+            sampling(params.sampler, model, params.seed, item), params.sampler, model.about, beside(job)
         )
         state = State((codec.channels, *told.shape[1:]), scratch, params.sampler.record)
         latents = sample(told, codec.channels, evaluator(job, params.sampler, model, most), how, state)
@@ -189,7 +189,7 @@ def sampling(params: SamplerParams, model: denoiser.Model, seed: int, item: str)
     return Sampling(steps, params.law, window, multiple, params.batch_windows, seed, item)
 
 
-def _beside(job: Job) -> int:
+def beside(job: Job) -> int:
     """How many samples may be in the making here at a time."""
     return min(len(job.items), len(os.sched_getaffinity(0)))
 

@@ -12,7 +12,7 @@ from tasks import store
 from tasks.errors import InputError, LineageError, ParamsError
 from tasks.lineage.recipe import read
 from tasks.lineage.trace import trace
-from tasks.synthesis import inpaint_step, networks, originals, sampler, step
+from tasks.synthesis import inpaint_step, networks, originals, room, sampler, step
 from tasks.synthesis.params import DenoiserModel, InpaintParams
 
 PARTLY = "c-0032-0000"
@@ -102,6 +102,14 @@ def test_of_a_tile_only_the_largest_area_is_made_again(models, raw, monkeypatch,
     assert np.array_equal(made[:, half != 1], before[:, half != 1])
     assert (made != before)[:, half == 1].mean() > 0.5
     assert np.array_equal(sample_of(record, "s00000", "mask"), half)
+
+
+def test_too_little_memory_makes_batches_smaller_and_says_so(models, half, tmp_path, monkeypatch, caplog):
+    about = networks.read_model(models / "denoiser", DenoiserModel)
+    monkeypatch.setattr(room, "available_bytes", lambda: 3 * room.window_bytes(about, 1.0))
+    params = with_(targets=["red"], guidances=[1.0])
+    carry_out(inpaint_step, inpaint_step.prepare_picture(models, *half[:2], tmp_path / "o.zarr", params, "again"))
+    assert "a batch of 8 windows needs about" in caplog.text and "going on with 3 windows" in caplog.text
 
 
 def test_no_rim_of_the_old_class_is_left_under_the_new_label():

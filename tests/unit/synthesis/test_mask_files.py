@@ -89,9 +89,9 @@ def test_a_png_whose_texts_are_a_bomb_is_one_clear_line(tmp_path):
     about = PngInfo()
     about.add_text("k", "\0" * 3_000_000, zip=True)
     Image.fromarray(MASK).save(tmp_path / "m.png", pnginfo=about)
-    with pytest.raises(InputError, match="too large.*; expected a single-channel 8-bit PNG") as caught:
+    with pytest.raises(InputError, match=r"too large.*; expected a single-channel 8-bit PNG") as caught:
         read_png(tmp_path / "m.png", 2)
     assert "\n" not in str(caught.value)
     Image.fromarray(np.stack([MASK] * 3, -1)).save(tmp_path / "rgb.png", pnginfo=about)
-    with pytest.raises(InputError, match="too large.*; expected an 8-bit RGB picture"):
+    with pytest.raises(InputError, match=r"too large.*; expected an 8-bit RGB picture"):
         originals.read_rgb(tmp_path / "rgb.png")
