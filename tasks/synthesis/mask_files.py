@@ -130,7 +130,7 @@ def read_png(path: Path, classes: int) -> Classes:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             mode, mask = image.mode, np.asarray(image)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:  # too long texts: a ValueError
         raise InputError(fault(path, " ".join(str(error).split())[:200], expected, "save it again")) from None
     if mode not in ("L", "P") or mask.dtype != np.uint8:
         raise InputError(fault(path, f"a PNG of mode {mode}", expected, "save it again"))

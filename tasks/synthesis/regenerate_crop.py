@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError, ParamsError, fault
 from tasks.learn.determinism import on_device
-from tasks.store import columns, open_array
+from tasks.store import open_array
 from tasks.synthesis import autoencoder, crop, decode, denoiser, step
 from tasks.synthesis.canvas import Readable
 from tasks.synthesis.crop import Region
@@ -102,12 +102,7 @@ def make_crop(stored: Stored, part: Region, folder: Path) -> Made:
         region = crop.latents_of(part, (rows, across))
         evaluate = in_threads(model.guided(params.guidance))
         latents, off = sample_crop(region, open_array(stored.image / step.TRAJECTORY), told, evaluate, how)
-        made = np.empty((3, *(s.stop - s.start for s in part)), np.uint8)
-        for _, *window in columns(stored.image):
-            here = crop.overlap(part, (window[0], window[1]))
-            if here is not None:
-                pixels = crop.pixels(region, latents, here, window[1], codec, (rows, across))
-                made[:, *crop.within(here, part)] = pixels
+        made = crop.pixels(region, latents, part, codec, (rows, across))
     return Made(made, region, off)
 
 

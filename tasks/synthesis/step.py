@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from tasks.contracts import DATA_MODEL_VERSION, Record
 from tasks.disk import storage_faults
-from tasks.errors import LineageError, ParamsError, fault
+from tasks.errors import LineageError, fault
 from tasks.learn.determinism import on_device
 from tasks.lineage.digest import canonical, sha256_bytes
 from tasks.lineage.recipe import Plan, artefact, digest_of, read
-from tasks.output import Job, mark_done, publish, receipt, start
+from tasks.output import Job, facts, mark_done, publish, start
 from tasks.store import (
     RGB,
     Image,
@@ -52,7 +52,7 @@ from tasks.synthesis.evaluate import Evaluate, in_threads
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SamplerParams, SynthesiseParams
 from tasks.synthesis.pictures import to_pictures
 from tasks.synthesis.sampler import Sampling, sample
-from tasks.synthesis.schedule import plan_steps
+from tasks.synthesis.schedule import check_steps, plan_steps
 
 CHUNK_PX, SHARD_PX, SMALLEST_LEVEL_PX = 256, 2048, 128
 TRAJECTORY, TRAJECTORY_SHARD = "trajectory", 256
@@ -71,7 +71,7 @@ def prepare(
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
     model = networks.read_model(models / "denoiser", DenoiserModel)
     check_pair(models, model)
-    _check_steps(params.sampler, model)
+    check_steps("synthesise.sampler.steps", params.sampler.steps, model.diffusion)
     sizes = list(params.sizes_px)
     if mask is not None:
         inputs.append(mask_files.entry(mask, out, model.classes))
@@ -86,12 +86,19 @@ def prepare(
         code=__name__,
         repair=repair,
         seed=params.seed,
-        notes=tolerance.stated(params.sampler.device),
+        notes=tolerance.stated(_device(inputs, params)),
     )
     ids = [f"s{index:05d}" for index in range(params.count)]
     pixel_size = networks.read_model(models / "autoencoder", AutoencoderModel).pixel_size_um
     planned = {sample_id: tuple(sizes[index % len(sizes)]) for index, sample_id in enumerate(ids)}
     return start(out, plan, ids, lambda content: lay_out(content, planned, list(model.classes), pixel_size))
+
+
+def _device(inputs: Sequence[Mapping[str, Any]], params: SynthesiseParams) -> str:
+    """`cuda` where the image or a generated mask is sampled there: how near a repetition comes depends on both."""
+    generated = any(entry["role"] == "mask_denoiser" for entry in inputs)
+    devices = {params.sampler.device, *([params.masks.generated.sampler.device] if generated else [])}
+    return "cuda" if "cuda" in devices else "cpu"
 
 
 def check_pair(models: Path, model: DenoiserModel) -> None:
@@ -100,12 +107,6 @@ def check_pair(models: Path, model: DenoiserModel) -> None:
     if found != model.autoencoder:
         wrong = f"its latents are those of autoencoder {model.autoencoder[:16]}"
         raise LineageError(fault(models / "denoiser", wrong, found[:16], "train the denoiser again"))
-
-
-def _check_steps(sampler: SamplerParams, model: DenoiserModel) -> None:
-    if sampler.steps > model.diffusion.timesteps:
-        wrong, most = f"{sampler.steps} sampling steps", f"1 to {model.diffusion.timesteps}, the denoiser's timesteps"
-        raise ParamsError(fault("synthesise.sampler.steps", wrong, most, "take fewer"))
 
 
 def lay_out(
@@ -128,7 +129,7 @@ def lay_out(
 def process(job: Job, item: str) -> None:
     """One sample: its mask, latents by the random-patch sampler, decode into the store. Resumes step by step."""
     params = SynthesiseParams.model_validate(job.plan["params"])
-    scratch = job.staging / "scratch" / item
+    scratch = (job.staging / "scratch" / item).absolute()  # workers of a cluster have another working directory
     with on_device(params.sampler.device):
         codec = autoencoder.load(folder.input_path(job, "autoencoder"), params.sampler.device)
         model = denoiser.load(folder.input_path(job, "denoiser"), params.sampler.device)
@@ -137,22 +138,22 @@ def process(job: Job, item: str) -> None:
         files = write_image(image / "labels" / "mask", mask.read)
         told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
         how, most = room.fitted(
-            sampling(params.sampler, model, params.seed, item), params.sampler, model.about, _beside(job)
+            sampling(params.sampler, model, params.seed, item), params.sampler, model.about, beside(job)
         )
         state = State((codec.channels, *told.shape[1:]), scratch, params.sampler.record)
         latents = sample(told, codec.channels, evaluator(job, params.sampler, model, most), how, state)
         files += write_image(image, pixels(latents, codec, how.window[0]))
         files += write_trajectory(image, state, how) if params.sampler.record else []
-    facts = {
+    made = {
         "height_px": mask.size_px[0],
         "width_px": mask.size_px[1],
         "mask_source": list(mask.source),
         "subtype": mask.subtype,
         "mask_origin": mask.origin,
         "mask_pixels": corpus_masks.count(open_array(image / "labels" / "mask" / "0"), len(model.about.classes)),
-        "recipe": sample_recipe(job.plan, item, mask.size_px),
+        "recipe": sample_recipe(job.plan, item, mask.size_px, mask.subtype),
     }
-    mark_done(job, item, files, facts)
+    mark_done(job, item, files, made)
     shutil.rmtree(scratch)
 
 
@@ -188,7 +189,7 @@ def sampling(params: SamplerParams, model: denoiser.Model, seed: int, item: str)
     return Sampling(steps, params.law, window, multiple, params.batch_windows, seed, item)
 
 
-def _beside(job: Job) -> int:
+def beside(job: Job) -> int:
     """How many samples may be in the making here at a time."""
     return min(len(job.items), len(os.sched_getaffinity(0)))
 
@@ -223,40 +224,43 @@ def write_trajectory(image: Path, state: State, how: Sampling) -> list[Path]:
     return [write(path, w, state.canvas(w[0].start).read(*w[2:])[None]) for w in parts]
 
 
-def sample_recipe(plan: Mapping[str, Any], item: str, shape: tuple[int, ...]) -> str:
-    """SHA-256 of all that determines one sample: models, code, libraries, seed, id, size, sampler and masks."""
+def sample_recipe(plan: Mapping[str, Any], item: str, shape: tuple[int, ...], subtype: str) -> str:
+    """SHA-256 of all that determines one sample: models, code, libraries, seed, id, size, subtype, sampler and masks.
+
+    Which subtype a generated mask is of depends on how many sizes are taken in turn, which no other value tells."""
     params = plan["params"]
     own = {key: params[key] for key in ("seed", "sampler", "masks")}
     common = {key: plan[key] for key in ("code", "libraries")}
     inputs = {e["role"]: [e.get("recipe", e.get("sha256")), e.get("inside", "")] for e in plan["inputs"]}
-    return sha256_bytes(canonical({"sample": item, "shape": list(shape), "params": own, "inputs": inputs, **common}))
+    own_kind = {"sample": item, "shape": list(shape), "subtype": subtype}
+    return sha256_bytes(canonical({**own_kind, "params": own, "inputs": inputs, **common}))
 
 
 def finish(job: Job) -> Record:
     """Write `samples.parquet` and the sheet of pairs, and publish."""
     params = SynthesiseParams.model_validate(job.plan["params"])
-    found = [(item, receipt(job, item)) for item in job.items]
-    rows = [_row(item, done["facts"], params) for item, done in found if done]
+    told = facts(job, job.items)
+    rows = [_row(item, told[item], params) for item in job.items]
     with storage_faults(job.out):
         pd.DataFrame(rows).to_parquet(job.content / "samples.parquet", index=False)
         _sheet(job)
     classes = networks.read_model(folder.input_path(job, "denoiser"), DenoiserModel).classes
-    metrics, drawn = corpus_masks.summarise(job, params, classes, [done["facts"] for _, done in found if done])
+    metrics, drawn = corpus_masks.summarise(job, params, classes, [told[item] for item in job.items])
     return publish(job, {"samples": float(len(rows)), **metrics}, figures=("figures/samples.png", *drawn))
 
 
-def _row(item: str, facts: Mapping[str, Any], params: SynthesiseParams) -> dict[str, Any]:
+def _row(item: str, made: Mapping[str, Any], params: SynthesiseParams) -> dict[str, Any]:
     return {
         "sample_id": item,
         "seed": params.seed,
-        "height_px": int(facts["height_px"]),
-        "width_px": int(facts["width_px"]),
+        "height_px": int(made["height_px"]),
+        "width_px": int(made["width_px"]),
         "guidance": params.sampler.guidance,
         "steps": params.sampler.steps,
-        "mask_source": list(facts["mask_source"]),
-        "mask_origin": facts["mask_origin"],
-        "subtype": facts["subtype"],
-        "recipe": facts["recipe"],
+        "mask_source": list(made["mask_source"]),
+        "mask_origin": made["mask_origin"],
+        "subtype": made["subtype"],
+        "recipe": made["recipe"],
     }
 
 
