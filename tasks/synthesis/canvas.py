@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,19 +40,19 @@ class Canvas:
             with storage_faults(path), path.open("ab") as file:  # reserved, lest a full disk show as SIGBUS in a map
                 os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * 4)
 
-    def _values(self) -> Values:
+    def _values(self, mode: Literal["r", "r+"]) -> Values:
         if self.path is None:
             return self._memory
-        mapped: Values = np.memmap(self.path, "<f4", "r+", shape=self.shape)
+        mapped: Values = np.memmap(self.path, "<f4", mode, shape=self.shape)
         return mapped
 
     def read(self, y: slice, x: slice) -> Values:
         """(c, y, x), a copy."""
-        return np.array(self._values()[:, y, x])
+        return np.array(self._values("r")[:, y, x])
 
     def write(self, y: slice, x: slice, values: Values, where: NDArray[np.bool_] | None = None) -> None:
         """Set `values` (c, y, x), only at the pixels (y, x) that `where` marks."""
-        here = self._values()[:, y, x]
+        here = self._values("r+")[:, y, x]
         if where is None:
             here[...] = values
         else:

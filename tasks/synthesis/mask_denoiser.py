@@ -214,11 +214,11 @@ def generate(model: Model, asked: Asked, params: SamplerParams, scratch: Path | 
     """
     about = model.about
     small = (-(-asked.size_px[0] // about.reduction), -(-asked.size_px[1] // about.reduction))
-    height, width = (max(n, about.window_px) for n in small)
+    multiple = about.architecture.multiple
+    height, width = (max(-(-n // multiple) * multiple, about.window_px) for n in small)
     told = Uniform(prompt(about.subtypes, asked.subtype), height, width)
     steps = plan_steps(model.process, params.steps, params.solver, params.eta)
     window = (about.window_px, about.window_px)
-    multiple = about.architecture.multiple
     how = Sampling(steps, params.law, window, multiple, params.batch_windows, asked.seed, f"{asked.name}/mask")
     channels = len(about.classes) + 1
     state = State((channels, height, width), scratch)

@@ -23,7 +23,7 @@ from tasks.synthesis.ranks import Group, together
 from tasks.synthesis.schedule import forward_process
 
 Classes = NDArray[np.uint8]
-SHOWN = 6
+SHOWN, SHOWN_PX = 6, 128
 REPAIR = "rawmill repro mask_denoiser"
 FIGURES = ("figures/loss.png", "figures/masks.png", "figures/frequencies.png")
 
@@ -124,12 +124,18 @@ def _compare(job: Job, annotations: Annotations, params: MaskDenoiserParams) -> 
             name = "_".join([*([subtype] if subtype else []), str(side)])
             draws, confidence = params.comparison.draws, params.comparison.confidence
             compared[name] = frequencies.compare(own, other, draws, confidence, params.seed, name)
-            shown += [[figures.coloured(mask) for mask in some[:SHOWN]] for some in (real, made)]
+            shown += [[_seen(mask) for mask in some[:SHOWN]] for some in (real, made)]
     rows = frequencies.table(compared, labels)
     rows.to_parquet(job.content / "frequencies.parquet", index=False)
     files = [job.content / "frequencies.parquet", figures.sheet(shown, job.content / "figures" / "masks.png")]
     files.append(figures.frequencies(rows, job.content / "figures" / "frequencies.png"))
     return frequencies.metrics(compared, labels), files
+
+
+def _seen(mask: Classes) -> NDArray[np.uint8]:
+    """A reduced mask as a picture that is large enough to look at."""
+    times = max(1, SHOWN_PX // mask.shape[0])
+    return figures.coloured(mask.repeat(times, 0).repeat(times, 1))
 
 
 def _real(annotations: Annotations, params: MaskDenoiserParams, subtype: str, side: int) -> Iterator[Classes]:

@@ -1,6 +1,6 @@
 """A crop of one sample of a synthetic store made again alone, from the trajectory that was recorded around it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ def make_crop(stored: Stored, part: Region, folder: Path) -> Made:
         model = denoiser.load(input_path(job, "denoiser"), params.device)
         told = step.tell(open_array(stored.image / "labels" / "mask" / "0"), model.about, codec.factor, folder)
         how = step.sampling(params, model, stored.params.seed, stored.sample)
+        how = replace(how, batch_windows=int(stored.row["batch_windows"]))  # fewer than asked where memory was short
         rows, across = (decode.axis(length, how.window[0], codec.factor) for length in told.shape[1:])
         region = crop.latents_of(part, (rows, across))
         evaluate = in_threads(model.guided(params.guidance))

@@ -138,6 +138,6 @@ def test_a_set_without_annotation_is_trained_without_condition(models, denoiser_
     metrics = json.loads((tmp_path / "denoiser" / "metrics.json").read_bytes())
     assert set(metrics) == {"final_loss", "held_out_loss_null"}
     model = denoiser.load(tmp_path / "denoiser")
-    null = torch.zeros(1, 4, 8, 8)
+    null = torch.zeros(1, 2, 8, 8)  # of a model that knows no classes
     null[:, -1] = 1
     assert model.networks[0](torch.zeros(1, 3, 8, 8), null, 50).shape == (1, 3, 8, 8)
