@@ -75,12 +75,12 @@ def test_weights_of_another_architecture_are_one_line(models, tmp_path, name) ->
 def test_models_in_each_others_places_are_one_line(models, tmp_path) -> None:
     shutil.copytree(models / "autoencoder", tmp_path / "models" / "denoiser")
     shutil.copytree(models / "denoiser", tmp_path / "models" / "autoencoder")
-    refused(tmp_path / "models", tmp_path, None, InputError, "denoiser/model.json")
+    refused(tmp_path / "models", tmp_path, None, InputError, "autoencoder/model.json")
 
 
 def test_half_of_the_models_is_one_line(models, tmp_path) -> None:
     shutil.copytree(models / "autoencoder", tmp_path / "models" / "autoencoder")
-    refused(tmp_path / "models", tmp_path, None, LineageError, "models/denoiser: not there")
+    refused(tmp_path / "models", tmp_path, None, InputError, "denoiser/model.json: not there")
 
 
 def refused(models: Path, folder: Path, mask: Path | None, error: type[RawmillError], words: str) -> None:

@@ -221,7 +221,7 @@ WRONG = [
     (["develop", "absent.zarr", "--variant", "bi,u,ga", "--out", "v.zarr"], 3, "absent.zarr"),
     (["develop", "a.dng", "--variant", "xx", "--out", "v.zarr"], 2, "develop.variants.xx"),
     (["synthesize", "--model", "m", "--size", "9", "--out", "s.zarr"], 2, "HEIGHTxWIDTH"),
-    (["synthesize", "--model", "m", "--size", "64x64", "--out", "s.zarr"], 4, "autoencoder"),
+    (["synthesize", "--model", "m", "--size", "64x64", "--out", "s.zarr"], 3, "rawmill train"),
     (["trace", "store.zarr"], 3, "PATH#ID"),
     (["trace", "store.zarr#x"], 3, "store.zarr"),
     (["audit", "absent"], 4, "absent"),

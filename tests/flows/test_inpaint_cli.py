@@ -27,7 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with sources, a raw store, models of a few steps, params, and a picture with its region."""
     folder = tmp_path_factory.mktemp("inpaint")
     (folder / "sources").mkdir()
-    raw, models = plant(folder / "data" / "raw" / "slides.zarr", folder / "sources"), folder / "data" / "models"
+    raw, models = plant(folder / "data" / "raw" / "slides.zarr", sources=folder / "sources"), folder / "data" / "models"
     first = AutoencoderParams.model_validate(AUTOENCODER)
     carry_out(autoencoder_step, autoencoder_step.prepare(raw, models / "autoencoder", first))
     second = DenoiserParams.model_validate(DENOISER)
