@@ -1,11 +1,14 @@
 """One thread and deterministic kernels while torch computes, with the caller's settings put back afterwards."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from threadpoolctl import threadpool_limits
+
+from tasks.errors import ParamsError, fault
 
 _LOCK = threading.Lock()
 _GENERATOR = threading.Lock()
@@ -55,6 +58,16 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         _leave()
+
+
+def device_of(name: str) -> torch.device:
+    """The device called `cpu` or `cuda`. Raises `ParamsError` where PyTorch can use no such."""
+    if name == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
+        if not torch.cuda.is_available():
+            wrong = "no GPU that this PyTorch can use"
+            raise ParamsError(fault("device: cuda", wrong, "one", "write device: cpu, or install PyTorch for CUDA"))
+    return torch.device(name)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ A network carries its own input standardisation as buffers, so that weights alon
 
 import importlib
 import itertools
-import os
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +13,7 @@ from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
 from tasks.errors import ParamsError, fault
-from tasks.learn.determinism import seeded
+from tasks.learn.determinism import device_of, seeded
 from tasks.learn.params import ArchitectureParams, ModuleParams, ResNet18Params, TaskParams, UNetPlusPlusParams
 
 CHANNELS = 3
@@ -80,16 +79,6 @@ def _own(params: ModuleParams) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise ParamsError(fault(params.path, f"gave a {type(made).__name__}", "a torch module", "return one"))
     return made
-
-
-def device_of(name: str) -> torch.device:
-    """The device called `cpu` or `cuda`. Raises `ParamsError` where PyTorch can use no such."""
-    if name == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
-        if not torch.cuda.is_available():
-            wrong = "no GPU that this PyTorch can use"
-            raise ParamsError(fault("device: cuda", wrong, "one", "write device: cpu, or install PyTorch for CUDA"))
-    return torch.device(name)
 
 
 def where(model: nn.Module) -> torch.device:

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.learn.determinism import device_of, one_thread
+from tasks.parallel import parallel
 from tasks.rng import generator, normal
 from tasks.synthesis import linear, networks
 from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
@@ -73,6 +75,8 @@ class Codec:
     """(c, 1, 1)"""
     std: float
 
+    device: str = "cpu"
+
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Unit-variance latents (n, c, y/f, x/f) of pictures (n, 3, y, x)."""
         parts = [(raw_latents(self.network, chunk) - self.mean) / self.std for chunk in chunks(pictures)]
@@ -80,11 +84,13 @@ class Codec:
 
     def decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Pictures (n, 3, y, x), float32, about [-1, 1], of unit-variance latents."""
-        with torch.inference_mode():
-            parts = [
-                self.network.decode(torch.from_numpy(chunk * self.std + self.mean)).numpy() for chunk in chunks(latents)
-            ]
-        return np.concatenate(parts)
+        return np.concatenate(list(parallel(self._decoded, chunks(latents))))
+
+    def _decoded(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        with one_thread(), torch.inference_mode():
+            raw = torch.from_numpy(latents * self.std + self.mean).to(self.device)
+            found: NDArray[np.float32] = self.network.decode(raw).cpu().numpy()
+        return found
 
 
 def raw_latents(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -107,10 +113,11 @@ def latent_scale(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> 
     return mean[:, None, None].astype(np.float32), std
 
 
-def load(folder: Path) -> Codec:
+def load(folder: Path, device: str = "cpu") -> Codec:
     """The autoencoder in a model folder. Raises `InputError` where it is none, or its weights do not fit."""
     model = networks.read_model(folder, AutoencoderModel)
     network = networks.autoencoder(model.architecture)
     networks.load_weights(network, folder)
     mean = np.asarray(model.latent_mean, np.float32)[:, None, None]
-    return Codec(network, model.architecture.factor, model.architecture.latent_channels, mean, model.latent_std)
+    factor, channels = model.architecture.factor, model.architecture.latent_channels
+    return Codec(network.to(device_of(device)), factor, channels, mean, model.latent_std, device)

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from tasks.rng import generator, normal
 from tasks.synthesis import conditioning, networks
+from tasks.synthesis.evaluate import guided
 from tasks.synthesis.params import DenoiserModel, DenoiserParams
-from tasks.synthesis.schedule import Epsilon, add_noise, at, epsilon_of, retained
+from tasks.synthesis.schedule import Denoise, Process, add_noise, clean_of, forward_process, noise_of
 from tasks.synthesis.tiles import oriented
 
 
@@ -58,16 +59,20 @@ def draw_batch(data: Data, params: DenoiserParams, step: int) -> Batch:
     return Batch(torch.from_numpy(z0), torch.from_numpy(np.stack(told)), torch.from_numpy(noise), t)
 
 
-def loss(network: networks.Denoiser, batch: Batch, a: NDArray[np.float64], prediction: str) -> Tensor:
-    """Mean squared error of the predicted noise, a scalar (algorithm 1, line 5)."""
-    power = at(a, batch.t)
-    z = add_noise(batch.z0, batch.noise, power)
+def loss(network: networks.Denoiser, batch: Batch, process: Process) -> Tensor:
+    """Mean squared error of the predicted noise, a scalar (algorithm 1, line 5); of a flow, that of eps - z_0."""
+    alpha, sigma = process.at(batch.t)
+    z = add_noise(batch.z0, batch.noise, alpha, sigma)
     output = network(z, batch.condition, torch.from_numpy(batch.t))
-    return (epsilon_of(output, z, power, prediction) - batch.noise).pow(2).mean()
+    if process.prediction == "flow":
+        missed: Tensor = output - (batch.noise - batch.z0)
+    else:
+        missed = noise_of(output, z, alpha, sigma, process.prediction) - batch.noise
+    return missed.pow(2).mean()
 
 
 def held_out_losses(
-    network: networks.Denoiser, data: Data, params: DenoiserParams, a: NDArray[np.float64]
+    network: networks.Denoiser, data: Data, params: DenoiserParams, process: Process
 ) -> dict[str, float]:
     """Loss on held-out labelled tiles with their own mask, with another tile's mask and with none.
 
@@ -83,38 +88,49 @@ def held_out_losses(
     told = {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0), "null": null}
     with torch.inference_mode():
         return {
-            f"held_out_loss_{name}": float(
-                loss(network, Batch(z0, torch.from_numpy(c), noise, t), a, params.diffusion.prediction)
-            )
+            f"held_out_loss_{name}": float(loss(network, Batch(z0, torch.from_numpy(c), noise, t), process))
             for name, c in told.items()
         }
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained denoiser: the noise predictor, its schedule, and what it says of itself."""
+    """A trained denoiser: it and its forward process as the sampler sees them, and what it says of itself."""
 
-    epsilon: Epsilon
-    retained: NDArray[np.float64]
+    networks: tuple[Denoise, ...]
+    """One, or one on each GPU."""
+    process: Process
     about: DenoiserModel
 
+    def guided(self, guidance: float) -> list[Denoise]:
+        """The networks with classifier-free guidance of weight `guidance`."""
+        null = torch.from_numpy(conditioning.null(len(self.about.classes), 1, 1))
+        return [guided(network, null, guidance) for network in self.networks]
 
-def predictor(network: networks.Denoiser, a: NDArray[np.float64], prediction: str) -> Epsilon:
-    """The network as the sampler sees it, without gradients."""
 
-    def epsilon(z: Tensor, condition: Tensor, t: int) -> Tensor:
+def predictor(network: networks.Denoiser, process: Process, device: torch.device | str = "cpu") -> Denoise:
+    """The network as the sampler sees it, without gradients: gives z_0 on `device`."""
+
+    def denoise(z: Tensor, condition: Tensor, t: int) -> Tensor:
         ts = np.full(len(z), t, np.int64)
+        alpha, sigma = (v.to(device) for v in process.at(ts))
+        z = z.to(device)
         with torch.inference_mode():
-            return epsilon_of(network(z, condition, torch.from_numpy(ts)), z, at(a, ts), prediction)
+            output = network(z, condition.to(device), torch.from_numpy(ts).to(device))
+            return clean_of(output, z, alpha, sigma, process.prediction)
 
-    return epsilon
+    return denoise
 
 
-def load(folder: Path) -> Model:
-    """The denoiser in a model folder. Raises `InputError` where it is none, or its weights do not fit."""
+def load(folder: Path, device: str = "cpu") -> Model:
+    """The denoiser in a model folder, on the CPU or on every GPU. Raises `InputError` where it is none, or its weights
+    do not fit, and `ParamsError` where there is no GPU."""
     about = networks.read_model(folder, DenoiserModel)
     channels = conditioning.channels(len(about.classes))
-    network = networks.denoiser(about.architecture, about.latent_channels, channels)
-    networks.load_weights(network, folder)
-    a = retained(about.diffusion.schedule, about.diffusion.timesteps)
-    return Model(predictor(network, a, about.diffusion.prediction), a, about)
+    forward = forward_process(about.diffusion)
+    loaded = []
+    for place in networks.devices(device):
+        network = networks.denoiser(about.architecture, about.latent_channels, channels)
+        networks.load_weights(network, folder)
+        loaded.append(predictor(network.to(place), forward, place))
+    return Model(tuple(loaded), forward, about)

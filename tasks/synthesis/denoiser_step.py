@@ -17,7 +17,7 @@ from tasks.store import open_array
 from tasks.synthesis import autoencoder, denoiser, figures, folder, masks, networks, tiles
 from tasks.synthesis.optimise import Run, fit_network
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, DenoiserParams
-from tasks.synthesis.schedule import retained
+from tasks.synthesis.schedule import Process, forward_process
 
 
 def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserParams) -> Job:
@@ -51,15 +51,15 @@ def process(job: Job, item: str) -> None:
     data = _data(job, raw, train, codec, params.orientations, "train")
     network = networks.denoiser(params.architecture, codec.channels, data.conditions.shape[1])
     networks.initialise(network, params.seed)
-    a = retained(params.diffusion.schedule, params.diffusion.timesteps)
+    forward = forward_process(params.diffusion)
 
     def loss(step: int) -> Tensor:
-        return denoiser.loss(network, denoiser.draw_batch(data, params, step), a, params.diffusion.prediction)
+        return denoiser.loss(network, denoiser.draw_batch(data, params, step), forward)
 
     run = fit_network(network, loss, params.fit, folder.checkpoint(job), "denoiser")
     network.load_state_dict(run.average)
     network.eval()
-    metrics = _held_out(job, raw, table, codec, params, network, a)
+    metrics = _held_out(job, raw, table, codec, params, network, forward)
     _write(job, raw, train, params, run, data, metrics)
 
 
@@ -85,14 +85,14 @@ def _held_out(
     codec: autoencoder.Codec,
     params: DenoiserParams,
     network: networks.Denoiser,
-    a: NDArray[np.float64],
+    forward: Process,
 ) -> dict[str, float]:
     """Losses on annotated held-out tiles; none where no held-out tile is annotated."""
     test = table[(table["split"] == "test") & (table["annotated"] > 0)]
     if not len(test):
         return {}
     chosen = test.iloc[np.unique(np.linspace(0, len(test) - 1, min(params.held_out_tiles, len(test))).astype(int))]
-    return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, 1, "held-out"), params, a)
+    return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, 1, "held-out"), params, forward)
 
 
 def _write(

@@ -22,28 +22,48 @@ from tasks.rng import generator
 from tasks.synthesis.params import MaskParams
 
 BANK = "masks.safetensors"
-Mask = NDArray[np.uint8]
+Classes = NDArray[np.uint8]
+"""Class indices (y, x), 0 = unknown."""
 
 
 @dataclass(frozen=True)
 class Bank:
     """Annotations of the training slides: `slides[id]` is uint8 (y, x), one pixel in `reduction`."""
 
-    slides: dict[str, Mask]
+    slides: dict[str, Classes]
     reduction: int
     tiles: pd.DataFrame
     """`tile_id`, `item`, `y_px`, `x_px`, `height_px`, `width_px` of the training tiles."""
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A mask and the tiles it was cut from."""
+class Mask:
+    """A mask of `size_px` (height, width) that is kept small and drawn out where it is read."""
 
-    mask: Mask
+    size_px: tuple[int, int]
+    small: Classes
+    """One pixel in `reduction` along an axis, beginning at the mask's upper left corner."""
+    reduction: int
     source: tuple[str, ...]
+    """Ids of the training tiles that it was cut from; none where it was generated or given."""
+
+    def read(self, window: tuple[slice, ...]) -> Classes:
+        """Classes of rows and columns `window`, with smooth borders between them."""
+        if self.reduction == 1:
+            return np.array(self.small[window])
+        near = [_around(w, self.reduction, n) for w, n in zip(window, self.small.shape, strict=True)]
+        corner = [w.start / self.reduction - n.start for w, n in zip(window, near, strict=True)]
+        size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+        return resample(self.small[near[0], near[1]], corner, [s / self.reduction for s in size], size)
 
 
-def save_bank(folder: Path, slides: dict[str, Mask], reduction: int) -> Path:
+def _around(window: slice, reduction: int, length: int) -> slice:
+    """The pixels of a small mask that a window of the whole one is interpolated from."""
+    first, last = (window.start + 0.5) / reduction - 0.5, (window.stop - 0.5) / reduction - 0.5
+    return slice(max(0, math.floor(first)), min(length, math.floor(last) + 2))
+
+
+def save_bank(folder: Path, slides: dict[str, Classes], reduction: int) -> Path:
     """Write the bank's annotations below `folder`; its tiles are those of the model's `tiles.parquet`."""
     save_file(
         {name: np.ascontiguousarray(slides[name]) for name in sorted(slides)},
@@ -65,40 +85,40 @@ def load_bank(folder: Path) -> Bank:
     return Bank(slides, reduction, pd.read_parquet(folder / "tiles.parquet"))
 
 
-def cut(bank: Bank, size_px: tuple[int, int], params: MaskParams, seed: int, sample: str) -> Cut:
+def cut(bank: Bank, size_px: tuple[int, int], params: MaskParams, seed: int, sample: str) -> Mask:
     """A cleaned mask of `size_px` (height, width): the first of the drawn windows that is covered well enough.
 
     A function of the bank, the params, the seed and the sample's name only.
     """
     draw = generator(seed, sample, "mask")
-    best: Cut | None = None
+    best: Mask | None = None
     for _ in range(params.candidates):
         found = _draw(bank, size_px, params, draw)
-        if best is None or (found.mask > 0).mean() > (best.mask > 0).mean():
+        if best is None or (found.small > 0).mean() > (best.small > 0).mean():
             best = found
-        if (best.mask > 0).mean() >= params.minimum_coverage:
+        if (best.small > 0).mean() >= params.minimum_coverage:
             break
     assert best is not None
     return best
 
 
-def _draw(bank: Bank, size_px: tuple[int, int], params: MaskParams, draw: np.random.Generator) -> Cut:
+def _draw(bank: Bank, size_px: tuple[int, int], params: MaskParams, draw: np.random.Generator) -> Mask:
     name = sorted(bank.slides)[draw.integers(len(bank.slides))]
-    slide = bank.slides[name]
+    slide, reduction = bank.slides[name], bank.reduction
     low, high = (math.log(z) for z in params.zoom)
     turn, flip = int(draw.integers(4)), bool(draw.integers(2))
-    size = size_px if turn % 2 == 0 else size_px[::-1]
-    zoom = max(
-        math.exp(draw.uniform(low, high)), *(s / (n * bank.reduction) for s, n in zip(size, slide.shape, strict=True))
-    )
-    window = [s / zoom / bank.reduction for s in size]
+    small = tuple(-(-n // reduction) for n in size_px)
+    size = small if turn % 2 == 0 else small[::-1]
+    zoom = max(math.exp(draw.uniform(low, high)), *(s / n for s, n in zip(size, slide.shape, strict=True)))
+    window = [s / zoom for s in size]
     corner = [draw.uniform(0, n - w) if n > w else 0.0 for n, w in zip(slide.shape, window, strict=True)]
-    mask = np.rot90(resample(slide, corner, window, size), turn)
-    mask = np.ascontiguousarray(mask[:, ::-1] if flip else mask)
-    return Cut(clean(mask, params.smallest_region_px), touched(bank, name, corner, window))
+    found = np.rot90(resample(slide, corner, window, (size[0], size[1])), turn)
+    found = np.ascontiguousarray(found[:, ::-1] if flip else found)
+    cleaned = clean(found, -(-params.smallest_region_px // reduction**2))
+    return Mask(size_px, cleaned, reduction, touched(bank, name, corner, window))
 
 
-def resample(slide: Mask, corner: Sequence[float], window: Sequence[float], size: tuple[int, int]) -> Mask:
+def resample(slide: Classes, corner: Sequence[float], window: Sequence[float], size: tuple[int, int]) -> Classes:
     """`window` (height, width, in pixels of `slide`, at `corner`) drawn at `size`: smooth borders between classes.
 
     Each class's indicator is interpolated bilinearly and the largest wins (the lowest index of equals).
@@ -122,7 +142,7 @@ def touched(bank: Bank, slide: str, corner: Sequence[float], window: Sequence[fl
     return tuple(sorted(set(t.loc[meets, "tile_id"])))
 
 
-def clean(mask: Mask, smallest_region_px: int) -> Mask:
+def clean(mask: Classes, smallest_region_px: int) -> Classes:
     """Connected regions (4-neighbours) of a class with fewer than `smallest_region_px` pixels become unknown, 0.
 
     Thesis A, "Mask cleaning": regions of small magnitude are replaced with unknowns.
@@ -137,7 +157,13 @@ def clean(mask: Mask, smallest_region_px: int) -> Mask:
     return cleaned
 
 
-def read_png(path: Path, classes: int) -> Mask:
+def given(path: Path, classes: int) -> Mask:
+    """A user's mask as it is. Raises `InputError`; see `read_png`."""
+    mask = read_png(path, classes)
+    return Mask((mask.shape[0], mask.shape[1]), mask, 1, ())
+
+
+def read_png(path: Path, classes: int) -> Classes:
     """A user's mask: a single-channel 8-bit PNG of class indices 0 … classes. Raises `InputError`."""
     from PIL import Image, UnidentifiedImageError
 

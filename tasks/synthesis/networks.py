@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.errors import InputError, ParamsError, fault
-from tasks.learn.determinism import seeded
+from tasks.learn.determinism import device_of, seeded
 from tasks.lineage.digest import pretty
 from tasks.params import P, Params, parse
 from tasks.rng import generator
@@ -130,6 +130,12 @@ def denoiser(architecture: DenoiserArchitecture, latent_channels: int, condition
     """A network whose weights are not set yet."""
     with seeded(0):
         return Denoiser(architecture, latent_channels, condition_channels)
+
+
+def devices(name: str) -> list[torch.device]:
+    """The CPU, or every GPU that is visible for `cuda`. Raises `ParamsError` where PyTorch can use none."""
+    first = device_of(name)
+    return [first] if first.type == "cpu" else [torch.device("cuda", k) for k in range(torch.cuda.device_count())]
 
 
 def initialise(network: nn.Module, seed: int) -> None:

@@ -1,8 +1,8 @@
 """Params of the stages `autoencoder`, `denoiser` and `synthesise`, and what stands in their models' `model.json`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.params import Params
 
@@ -76,9 +76,15 @@ class DiffusionParams(Params):
     """The forward process and what the network's last layer stands for."""
 
     timesteps: Count
-    schedule: Literal["linear", "scaled_linear", "cosine"]
-    prediction: Literal["epsilon", "velocity"]
-    """What the last layer gives; the sampler and the loss always see epsilon."""
+    schedule: Literal["linear", "scaled_linear", "cosine", "flow"]
+    prediction: Literal["epsilon", "velocity", "flow"]
+    """What the last layer gives; a loss on epsilon but for `flow`, whose loss is on the layer itself."""
+
+    @model_validator(mode="after")
+    def _flow_goes_with_flow(self) -> Self:
+        if (self.schedule == "flow") != (self.prediction == "flow"):
+            raise ValueError("schedule flow goes with prediction flow, and with no other")
+        return self
 
 
 class DenoiserParams(Params):
@@ -129,10 +135,26 @@ class SamplerParams(Params):
     """How a canvas is sampled; stated once for the stage and for the command."""
 
     steps: Count
-    """DDIM steps (eta 0)."""
+    solver: Literal["ddim", "dpm_solver_pp"]
+    """With a flow, `ddim` is Euler's method; see tasks.synthesis.schedule."""
+    eta: Fraction
+    """Share of fresh noise in each step of `ddim`; 0 is deterministic."""
+    law: Literal["random", "grid"]
+    """Where windows lie: as thesis A draws them, or on a shifted grid near the tile minimum."""
     guidance: NonNegative
     """w of thesis A, eq. 2.7; 0 is conditional only."""
     batch_windows: Count
+    """Windows that the network gets at a time; with w > 0 it sees twice as many."""
+    record: bool
+    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood."""
+    device: Literal["cpu", "cuda"]
+    """`cuda` uses all GPUs that are visible."""
+
+    @model_validator(mode="after")
+    def _fresh_noise_is_ddims(self) -> Self:
+        if self.eta > 0 and self.solver != "ddim":
+            raise ValueError("eta > 0 goes with solver ddim")
+        return self
 
 
 class MaskParams(Params):

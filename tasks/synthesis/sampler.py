@@ -1,142 +1,108 @@
 """The random-patch sampler: thesis A, algorithm 2 and section 5.2.3, for canvases of any size and shape.
 
-Every pixel of step t+1's canvas depends on step t's canvas only, so all windows of a step are drawn first, each
-pixel belongs to the first window that covers it, and the windows are evaluated from the step's snapshot in
-batches of any size, in any order, by any worker: the same canvas as one window after the other.
+Every pixel of a step's result depends on the canvas before the step only, so all windows of a step are drawn first,
+each pixel belongs to the first window that covers it, and the windows are evaluated from the step's snapshot in
+batches of any size, in any order, by any worker: the same canvas as one window after the other. The z_0 that they
+predict are put together, and the whole canvas takes one step, which solvers that look back need.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tasks.rng import generator, normal
-from tasks.synthesis.schedule import Epsilon, Step, ddim
+from tasks.rng import generator
+from tasks.synthesis import noise
+from tasks.synthesis.canvas import Canvas, Readable, State
+from tasks.synthesis.evaluate import Evaluate, Snapshot
+from tasks.synthesis.schedule import Step, advance
+from tasks.synthesis.windows import LAWS, Corner, owners
 
-Corner = tuple[int, int]
-NOISE_BLOCK = 64
-"""Initial noise is drawn in blocks of this side, each with a stream of its own."""
 log = logging.getLogger("rawmill")
 
 
-def guided(network: Epsilon, null: Tensor, guidance: float) -> Epsilon:
-    """Classifier-free guidance, thesis A eq. 2.7: (1 + w) eps(z, c) - w eps(z, 0); two forwards a window.
+@dataclass(frozen=True)
+class Sampling:
+    """How a canvas is sampled: all that its values depend on but the network and what it is told."""
 
-    `null` is the null condition (k, h, w). With w = 0 the network is called once, conditionally.
+    steps: Sequence[Step]
+    law: str
+    window: Corner
+    batch_windows: int
+    seed: int
+    name: str
+
+    def windows(self, canvas: Corner, k: int) -> list[Corner]:
+        """The windows of step `k` in the order of ownership (thesis A, algorithm 2, lines 2 to 5)."""
+        return LAWS[self.law](canvas, self.window, generator(self.seed, self.name, f"windows/{k}"))
+
+    def first(self, channels: int, y: slice, x: slice) -> NDArray[np.float32]:
+        """y_T, standard normal."""
+        return noise.field(channels, y, x, self.seed, self.name, "noise")
+
+    def fresh(self, channels: int, y: slice, x: slice, k: int) -> NDArray[np.float32] | None:
+        """The noise that step `k` adds, None where it adds none."""
+        added = self.steps[k].fresh > 0
+        return noise.field(channels, y, x, self.seed, self.name, "fresh", k) if added else None
+
+
+def sample(told: Readable, channels: int, evaluate: Evaluate, how: Sampling, state: State | None = None) -> Canvas:
+    """y_0 (channels, y, x) for what is `told` of the canvas, (k, y, x), both at latent resolution.
+
+    Goes on where `state` stands. Raises ValueError where the canvas is smaller than a window, and RuntimeError should a
+    pixel ever be left behind in time.
     """
-
-    def epsilon(z: Tensor, condition: Tensor, t: int) -> Tensor:
-        if guidance == 0:
-            return network(z, condition, t)
-        both = torch.cat([condition, null.expand_as(condition)])
-        with_condition, without = network(torch.cat([z, z]), both, t).chunk(2)
-        return (1 + guidance) * with_condition - guidance * without
-
-    return epsilon
-
-
-def initial_noise(shape: tuple[int, int, int], seed: int, sample: str) -> NDArray[np.float32]:
-    """y_T, standard normal (c, y, x): counter-based in blocks, so that a larger canvas begins with the same noise."""
-    channels, height, width = shape
-    noise = np.empty(shape, np.float32)
-    for y in range(0, height, NOISE_BLOCK):
-        for x in range(0, width, NOISE_BLOCK):
-            here = noise[:, y : y + NOISE_BLOCK, x : x + NOISE_BLOCK]
-            block = normal((channels, NOISE_BLOCK, NOISE_BLOCK), seed, sample, f"noise/{y}/{x}")
-            here[...] = block[:, : here.shape[1], : here.shape[2]]
-    return noise
+    size = (told.shape[1], told.shape[2])
+    if size[0] < how.window[0] or size[1] < how.window[1]:
+        raise ValueError(f"canvas {size} is smaller than the window {how.window}")
+    state = state or State((channels, *size))
+    if state.done() < 0:
+        _begin(state, how)
+    for k in range(max(0, state.done()), len(how.steps)):
+        count = _predict(told, evaluate, how, state, k)
+        _advance(how, state, k)
+        state.commit(k + 1)
+        if (k + 1) * 10 // len(how.steps) > k * 10 // len(how.steps):
+            log.info("%s: step %d of %d, %d windows", how.name, k + 1, len(how.steps), count)
+    return state.canvas(len(how.steps))
 
 
-def draw_windows(canvas: Corner, window: Corner, draw: np.random.Generator) -> list[Corner]:
-    """Upper left corners (y, x) of windows that lie inside the canvas and cover it, in the order of ownership.
-
-    Each next window is centred, as far as the canvas lets it, on a pixel drawn from those not covered yet: regions
-    of low coverage are the likelier, each window adds something, and the canvas ends covered.
-    """
-    covered = np.zeros(canvas, bool)
-    corners: list[Corner] = []
-    for y, x in draw.permutation(np.argwhere(~covered)):
-        if not covered[y, x]:
-            top, left = (
-                int(min(max(at - side // 2, 0), full - side))
-                for at, side, full in zip((y, x), window, canvas, strict=True)
-            )
-            covered[top : top + window[0], left : left + window[1]] = True
-            corners.append((top, left))
-    return corners
+def _begin(state: State, how: Sampling) -> None:
+    canvas = state.canvas(0)
+    across = slice(0, canvas.shape[2])
+    for rows in canvas.bands():
+        canvas.write(rows, across, how.first(canvas.shape[0], rows, across))
+    state.commit(0)
 
 
-def owners(canvas: Corner, window: Corner, corners: Sequence[Corner]) -> NDArray[np.int32]:
-    """(y, x): the index of the first window that covers each pixel, -1 where none does."""
-    owner = np.full(canvas, -1, np.int32)
-    for index, (y, x) in reversed(list(enumerate(corners))):
-        owner[y : y + window[0], x : x + window[1]] = index
-    return owner
+def _predict(told: Readable, evaluate: Evaluate, how: Sampling, state: State, k: int) -> int:
+    """The z_0 that the windows of step `k` predict, put together in `state.clean(k)`; returns how many they are."""
+    before, clean = state.canvas(k), state.clean(k)
+    size = (before.shape[1], before.shape[2])
+    corners = how.windows(size, k)
+    number = {corner: index for index, corner in enumerate(corners)}
+    owner = owners(size, how.window, corners)
+    snapshot = Snapshot(before, told, how.steps[k].t, how.window)
+    behind = np.ones(size, bool)
+    batches = [corners[at : at + how.batch_windows] for at in range(0, len(corners), how.batch_windows)]
+    for batch, found in evaluate(snapshot, batches):
+        for corner, values in zip(batch, found, strict=True):
+            place = snapshot.place(corner)
+            mine = owner[place] == number[corner]
+            clean.write(*place, values, mine)
+            behind[place] ^= mine
+    if behind.any():  # time tracking: every pixel takes each step exactly once
+        raise RuntimeError(f"{int(behind.sum())} pixels did not take step {k} exactly once")
+    return len(corners)
 
 
-def sample(
-    condition: NDArray[np.float32],
-    epsilon: Epsilon,
-    steps: Sequence[Step],
-    window: Corner,
-    channels: int,
-    seed: int,
-    name: str,
-    batch_windows: int,
-) -> NDArray[np.float32]:
-    """y_0 (channels, y, x), float32, for a canvas-wide condition (k, y, x) at latent resolution.
-
-    Depends on the arguments only, not on any earlier sample. Raises ValueError where the canvas is smaller than a
-    window, and RuntimeError should a pixel ever be left behind in time.
-    """
-    canvas = (condition.shape[1], condition.shape[2])
-    if canvas[0] < window[0] or canvas[1] < window[1]:
-        raise ValueError(f"canvas {canvas} is smaller than the window {window}")
-    y = initial_noise((channels, *canvas), seed, name)
-    level = np.zeros(canvas, np.int32)
-    for k, step in enumerate(steps):
-        corners = draw_windows(canvas, window, generator(seed, name, f"windows/{k}"))
-        y = _advance(y, level, condition, epsilon, step, window, corners, batch_windows)
-        _assert_uniform(level, k + 1)
-        if (k + 1) * 4 // len(steps) > k * 4 // len(steps):
-            log.info("%s: step %d of %d, %d windows", name, k + 1, len(steps), len(corners))
-    return y
-
-
-def _advance(
-    y: NDArray[np.float32],
-    level: NDArray[np.int32],
-    condition: NDArray[np.float32],
-    epsilon: Epsilon,
-    step: Step,
-    window: Corner,
-    corners: Sequence[Corner],
-    batch_windows: int,
-) -> NDArray[np.float32]:
-    """One step of the whole canvas; `level` counts, for each pixel, the steps that it has taken."""
-    owner = owners((y.shape[1], y.shape[2]), window, corners)
-    after = np.empty_like(y)
-    for batch in _batches(len(corners), batch_windows):
-        places = [tuple(slice(c, c + s) for c, s in zip(corners[j], window, strict=True)) for j in batch]
-        z = torch.from_numpy(np.stack([y[:, p[0], p[1]] for p in places]))
-        c = torch.from_numpy(np.stack([condition[:, p[0], p[1]] for p in places]))
-        moved = ddim(z, epsilon(z, c, step.t), step).numpy()
-        for j, p, values in zip(batch, places, moved, strict=True):
-            mine = owner[p] == j
-            after[:, p[0], p[1]][:, mine] = values[:, mine]
-            level[p][mine] += 1
-    return after
-
-
-def _batches(count: int, size: int) -> Iterator[range]:
-    for start in range(0, count, size):
-        yield range(start, min(start + size, count))
-
-
-def _assert_uniform(level: NDArray[np.int32], expected: int) -> None:
-    """Time tracking (thesis A, 5.2.3): after a step every pixel has taken the same number of steps."""
-    if not (level == expected).all():
-        raise RuntimeError(f"{int((level != expected).sum())} pixels did not take step {expected} exactly once")
+def _advance(how: Sampling, state: State, k: int) -> None:
+    """The whole canvas takes step `k`, band by band."""
+    before, after, clean, step = state.canvas(k), state.canvas(k + 1), state.clean(k), how.steps[k]
+    across = slice(0, before.shape[2])
+    for rows in before.bands():
+        earlier = state.clean(k - 1).read(rows, across) if step.extrapolate else None
+        fresh = how.fresh(before.shape[0], rows, across, k)
+        after.write(rows, across, advance(before.read(rows, across), clean.read(rows, across), earlier, fresh, step))

@@ -1,28 +1,46 @@
 """Step `synthesise`: autoencoder and denoiser in, a synthetic store of mask-image pairs out."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
+import zarr
 from numpy.typing import NDArray
 
 from tasks.contracts import DATA_MODEL_VERSION, Record
+from tasks.disk import storage_faults
 from tasks.errors import InputError, LineageError, fault
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import on_device
 from tasks.lineage.digest import canonical, sha256_bytes
 from tasks.lineage.recipe import Plan, artefact, digest_of, read, source_file
 from tasks.output import Job, mark_done, publish, receipt, start
-from tasks.store import RGB, Image, create_group, create_image, create_labels, open_array, pyramid_levels, write_image
-from tasks.synthesis import autoencoder, conditioning, decode, denoiser, figures, folder, masks, networks
-from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SynthesiseParams
+from tasks.store import (
+    RGB,
+    Image,
+    Window,
+    create_array,
+    create_group,
+    create_image,
+    create_labels,
+    open_array,
+    pyramid_levels,
+    windows,
+    write,
+    write_image,
+)
+from tasks.synthesis import autoencoder, cluster, conditioning, decode, denoiser, figures, folder, masks, networks
+from tasks.synthesis.canvas import Canvas, State
+from tasks.synthesis.evaluate import Evaluate, in_threads
+from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SamplerParams, SynthesiseParams
 from tasks.synthesis.pictures import to_pictures
-from tasks.synthesis.sampler import guided, sample
-from tasks.synthesis.schedule import ddim_steps
+from tasks.synthesis.sampler import Sampling, sample
+from tasks.synthesis.schedule import plan_steps
 
 CHUNK_PX, SHARD_PX, SMALLEST_LEVEL_PX = 256, 2048, 128
+TRAJECTORY, TRAJECTORY_SHARD = "trajectory", 256
 SHOWN = 8
 
 
@@ -86,53 +104,94 @@ def _lay_out(
         create_labels(content / "samples" / sample_id, {"mask": label})
 
 
-@one_thread()
 def process(job: Job, item: str) -> None:
-    """One sample: mask, latents by the random-patch sampler, decode into the store."""
+    """One sample: its mask, latents by the random-patch sampler, decode into the store. Resumes step by step."""
     params = SynthesiseParams.model_validate(job.plan["params"])
-    codec = autoencoder.load(folder.input_path(job, "autoencoder"))
-    model = denoiser.load(folder.input_path(job, "denoiser"))
-    cut = _mask(job, params, item, len(model.about.classes))
-    latents = draw_latents(cut.mask, codec, model, params, item)
-    files = write_pair(job.content / "samples" / item, latents, cut.mask, codec, model.about.window_latent_px)
+    scratch = job.staging / "scratch" / item
+    with on_device(params.sampler.device):
+        codec = autoencoder.load(folder.input_path(job, "autoencoder"), params.sampler.device)
+        model = denoiser.load(folder.input_path(job, "denoiser"), params.sampler.device)
+        mask = _mask(job, params, item, len(model.about.classes))
+        image = job.content / "samples" / item
+        files = write_image(image / "labels" / "mask", mask.read)
+        told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
+        how = sampling(params.sampler, model, params.seed, item)
+        state = State((codec.channels, *told.shape[1:]), scratch, params.sampler.record)
+        latents = sample(told, codec.channels, evaluator(job, params.sampler, model), how, state)
+        files += write_image(image, pixels(latents, codec, how.window[0]))
+        files += write_trajectory(image, state, how) if params.sampler.record else []
     facts = {
-        "height_px": cut.mask.shape[0],
-        "width_px": cut.mask.shape[1],
-        "mask_source": list(cut.source),
-        "recipe": sample_recipe(job.plan, item, cut.mask.shape),
+        "height_px": mask.size_px[0],
+        "width_px": mask.size_px[1],
+        "mask_source": list(mask.source),
+        "recipe": sample_recipe(job.plan, item, mask.size_px),
     }
     mark_done(job, item, files, facts)
+    shutil.rmtree(scratch)
 
 
-def _mask(job: Job, params: SynthesiseParams, item: str, classes: int) -> masks.Cut:
+def _mask(job: Job, params: SynthesiseParams, item: str, classes: int) -> masks.Mask:
     if any(entry["role"] == "mask" for entry in job.plan["inputs"]):
-        return masks.Cut(masks.read_png(folder.input_path(job, "mask"), classes), ())
+        return masks.given(folder.input_path(job, "mask"), classes)
     size = params.sizes_px[job.items.index(item) % len(params.sizes_px)]
     return masks.cut(masks.load_bank(folder.input_path(job, "denoiser")), size, params.masks, params.seed, item)
 
 
-def draw_latents(
-    mask: NDArray[np.uint8], codec: autoencoder.Codec, model: denoiser.Model, params: SynthesiseParams, item: str
-) -> NDArray[np.float32]:
-    """Unit-variance latents (c, y, x) for a mask: as large as the mask needs, at least one window."""
-    told = conditioning.condition(mask, len(model.about.classes), codec.factor)
-    fill = [(0, max(0, model.about.window_latent_px - n)) for n in told.shape[1:]]
-    told = np.pad(told, [(0, 0), *fill], mode="edge")
-    null = torch.from_numpy(conditioning.null(len(model.about.classes), 1, 1))
+def tell(mask: zarr.Array[Any], about: DenoiserModel, factor: int, scratch: Path) -> Canvas:
+    """The condition (k, y, x) of a mask (y, x) as a canvas of latent pixels: as large as the mask needs, at least one
+    window; what lies beyond the mask repeats its border."""
+    count, side = len(about.classes), about.window_latent_px
+    height, width = (max(-(-n // factor), side) for n in mask.shape)
+    told = Canvas((conditioning.channels(count), height, width), inside(scratch) / "told.f32")
+    for rows in told.bands():
+        first = min(rows.start * factor, (mask.shape[0] - 1) // factor * factor)
+        part = np.asarray(mask[first : rows.stop * factor])
+        found = conditioning.condition(part, count, factor)
+        fill = [(0, rows.stop - rows.start - found.shape[1]), (0, width - found.shape[2])]
+        told.write(rows, slice(0, width), np.pad(found, [(0, 0), *fill], mode="edge"))
+    return told
+
+
+def inside(scratch: Path) -> Path:
+    """`scratch`, which is made where it is not there."""
+    with storage_faults(scratch):
+        scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
+def sampling(params: SamplerParams, model: denoiser.Model, seed: int, item: str) -> Sampling:
+    """How the latents of `item` are sampled."""
+    steps = plan_steps(model.process, params.steps, params.solver, params.eta)
     window = (model.about.window_latent_px, model.about.window_latent_px)
-    epsilon = guided(model.epsilon, null, params.sampler.guidance)
-    steps = ddim_steps(model.retained, params.sampler.steps)
-    return sample(told, epsilon, steps, window, codec.channels, params.seed, item, params.sampler.batch_windows)
+    return Sampling(steps, params.law, window, params.batch_windows, seed, item)
 
 
-def write_pair(
-    path: Path, latents: NDArray[np.float32], mask: NDArray[np.uint8], codec: autoencoder.Codec, window: int
-) -> list[Path]:
-    """Decode `latents` strip by strip into the image at `path`, cropped to the mask, and write the mask's label."""
-    stream = decode.strips(latents, codec.decode, window, codec.factor)
-    reader = decode.RowReader(stream, to_pictures)
-    files = write_image(path, reader.read)
-    return files + write_image(path / "labels" / "mask", lambda part: mask[part])
+def evaluator(job: Job, params: SamplerParams, model: denoiser.Model) -> Evaluate:
+    """The guided denoiser on a Dask cluster where there is one, else in threads here or on every GPU."""
+    address = cluster.address()
+    if address:
+        folder_path = folder.input_path(job, "denoiser").resolve()
+        return cluster.on_cluster(address, cluster.Network(folder_path, params.guidance, params.device))
+    return in_threads(model.guided(params.guidance))
+
+
+def pixels(latents: Canvas, codec: autoencoder.Codec, side: int) -> Callable[[Window], NDArray[np.uint8]]:
+    """What the canvas shows in a window (c, y, x) of the image, decoded."""
+    seen = decode.blend(latents, codec.decode, side, codec.factor)
+
+    def read(window: Window) -> NDArray[np.uint8]:
+        return np.concatenate([to_pictures(strip) for strip in seen.strips(*window[1:])], axis=1)
+
+    return read
+
+
+def write_trajectory(image: Path, state: State, how: Sampling) -> list[Path]:
+    """The canvas before each step as an array (step, c, y, x) beside the pyramid; returns its files."""
+    path, shape = image / TRAJECTORY, (len(how.steps), *state.shape)
+    side = TRAJECTORY_SHARD
+    create_array(path, shape, "float32", (1, *state.shape[:1], side, side), (1, *state.shape[:1], side, side), "scyx")
+    parts = windows(open_array(path))
+    return [write(path, w, state.canvas(w[0].start).read(*w[2:])[None]) for w in parts]
 
 
 def sample_recipe(plan: Mapping[str, Any], item: str, shape: tuple[int, ...]) -> str:

@@ -5,16 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.rng import generator
-from tasks.synthesis.sampler import draw_windows, owners
+from tasks.synthesis.windows import LAWS, owners
 
 side = st.integers(1, 24)
 
 
 @settings(max_examples=60, deadline=None)
-@given(side, side, side, side, st.integers(0, 2**31))
-def test_windows_cover_the_canvas_inside_it_and_each_adds_something(h, w, more_h, more_w, seed):
+@given(st.sampled_from(sorted(LAWS)), side, side, side, side, st.integers(0, 2**31))
+def test_windows_cover_the_canvas_inside_it_and_each_adds_something(law, h, w, more_h, more_w, seed):
     window, canvas = (h, w), (h + more_h, w + more_w)
-    corners = draw_windows(canvas, window, generator(seed, "s", "windows"))
+    corners = LAWS[law](canvas, window, generator(seed, "s", "windows"))
     covered = np.zeros(canvas, bool)
     for y, x in corners:
         assert 0 <= y <= canvas[0] - h and 0 <= x <= canvas[1] - w

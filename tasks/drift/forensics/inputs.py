@@ -13,7 +13,7 @@ from tasks.drift.params import ForensicsParams
 from tasks.errors import ParamsError, fault
 from tasks.isp.parametrised import Parametrised, static
 from tasks.learn.data import read_table
-from tasks.learn.networks import device_of
+from tasks.learn.determinism import device_of
 from tasks.learn.params import TaskParams
 from tasks.output import Job
 from tasks.params import parse

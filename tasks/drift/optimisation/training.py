@@ -21,7 +21,8 @@ from tasks.isp.parametrised import Parametrised, free_only, static
 from tasks.learn import losses, scores
 from tasks.learn.checkpoint import read_tensors, write_tensors
 from tasks.learn.data import Examples
-from tasks.learn.networks import CHANNELS, device_of, network_of
+from tasks.learn.determinism import device_of
+from tasks.learn.networks import CHANNELS, network_of
 from tasks.learn.predict import probabilities
 from tasks.learn.train import Row, fit
 

@@ -102,7 +102,16 @@ SYNTHESISE = {
     "seed": 9,
     "count": 2,
     "sizes_px": [[64, 64], [70, 90]],
-    "sampler": {"steps": 3, "guidance": 1.0, "batch_windows": 8},
+    "sampler": {
+        "steps": 3,
+        "solver": "ddim",
+        "eta": 0.0,
+        "law": "random",
+        "guidance": 1.0,
+        "batch_windows": 8,
+        "record": False,
+        "device": "cpu",
+    },
     "masks": {"zoom": [0.7, 1.5], "minimum_coverage": 0.6, "candidates": 4, "smallest_region_px": 16},
 }
 

@@ -6,7 +6,8 @@ import torch
 
 from tasks.rng import normal
 from tasks.synthesis import conditioning, denoiser, networks
-from tasks.synthesis.schedule import retained
+from tasks.synthesis.params import DiffusionParams
+from tasks.synthesis.schedule import forward_process
 from tasks.synthesis.tiles import oriented
 
 
@@ -17,6 +18,11 @@ def data():
     labels[:, 1, :4], labels[:, 2, 4:] = 1, 1
     labels[:, 1, 0] = np.arange(10)[:, None]
     return denoiser.Data(latents, labels, np.arange(10), np.array([2, 5, 7]))
+
+
+def forward(prediction="epsilon"):
+    schedule = "flow" if prediction == "flow" else "cosine"
+    return forward_process(DiffusionParams(timesteps=100, schedule=schedule, prediction=prediction))
 
 
 def with_batch(params, size, p):
@@ -68,9 +74,8 @@ class Constant(torch.nn.Module):
 
 
 def test_loss_is_the_mean_square_of_the_missed_noise(data, denoiser_params):
-    a = retained("cosine", 100)
     batch = denoiser.draw_batch(data, denoiser_params, 1)
-    found = float(denoiser.loss(Constant(), batch, a, "epsilon"))
+    found = float(denoiser.loss(Constant(), batch, forward("epsilon")))
     assert found == pytest.approx(float((batch.noise - 0.25).pow(2).mean()), rel=1e-6)
 
 
@@ -78,10 +83,9 @@ def test_an_untrained_network_has_unit_loss_and_the_velocity_head_a_lower_one(da
     """The last layer starts at zero: epsilon = 0 costs E[eps^2] = 1; velocity = 0 costs E[a] < 1."""
     network = networks.denoiser(denoiser_params.architecture, 3, 4)
     networks.initialise(network, 1)
-    a = retained("cosine", 100)
     batch = denoiser.draw_batch(data, with_batch(denoiser_params, 400, 0.5), 1)
-    assert float(denoiser.loss(network, batch, a, "epsilon").detach()) == pytest.approx(1, abs=0.03)
-    assert float(denoiser.loss(network, batch, a, "velocity").detach()) == pytest.approx(0.5, abs=0.06)
+    assert float(denoiser.loss(network, batch, forward("epsilon")).detach()) == pytest.approx(1, abs=0.03)
+    assert float(denoiser.loss(network, batch, forward("velocity")).detach()) == pytest.approx(0.5, abs=0.06)
 
 
 def test_held_out_losses_tell_own_masks_from_others(data, denoiser_params):
@@ -93,6 +97,6 @@ def test_held_out_losses_tell_own_masks_from_others(data, denoiser_params):
             right = condition[:, 1, 0, 0] == torch.arange(10)
             return truth * right.view(-1, 1, 1, 1)
 
-    found = denoiser.held_out_losses(Listener(), data, denoiser_params, retained("cosine", 100))
+    found = denoiser.held_out_losses(Listener(), data, denoiser_params, forward())
     assert found["held_out_loss_own_mask"] == 0
     assert found["held_out_loss_other_mask"] > 0.9 and found["held_out_loss_null"] > 0.8

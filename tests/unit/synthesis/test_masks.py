@@ -21,6 +21,10 @@ def quarters():
     return Bank({"a": slide}, 4, pd.DataFrame(tiles))
 
 
+def whole(mask):
+    return mask.read((slice(0, mask.size_px[0]), slice(0, mask.size_px[1])))
+
+
 PARAMS = MaskParams(zoom=(0.8, 2.0), minimum_coverage=0.7, candidates=8, smallest_region_px=10)
 
 
@@ -47,16 +51,26 @@ def test_touched_tiles_are_those_that_the_window_overlaps():
 def test_cut_has_its_size_its_sources_and_is_its_names_alone(size):
     bank = quarters()
     found = cut(bank, size, PARAMS, 3, "s1")
-    assert found.mask.shape == size and found.mask.dtype == np.uint8 and set(np.unique(found.mask)) <= {0, 1, 2, 3}
+    seen = whole(found)
+    assert seen.shape == found.size_px == size and seen.dtype == np.uint8 and set(np.unique(seen)) <= {0, 1, 2, 3}
     assert found.source and set(found.source) <= set(bank.tiles["tile_id"])
     again = cut(bank, size, PARAMS, 3, "s1")
-    assert np.array_equal(found.mask, again.mask) and found.source == again.source
-    others = [cut(bank, size, PARAMS, 3, f"s{k}").mask for k in range(2, 8)]
-    assert any(not np.array_equal(found.mask, other) for other in others)
+    assert np.array_equal(seen, whole(again)) and found.source == again.source
+    others = [cut(bank, size, PARAMS, 3, f"s{k}") for k in range(2, 8)]
+    assert any(not np.array_equal(seen, whole(other)) for other in others)
+
+
+def test_a_mask_reads_the_same_in_parts():
+    found = cut(quarters(), (61, 83), PARAMS, 3, "s1")
+    parts = [
+        [found.read((slice(y, min(y + 20, 61)), slice(x, min(x + 32, 83)))) for x in (0, 32, 64)]
+        for y in (0, 20, 40, 60)
+    ]
+    assert np.array_equal(np.block(parts), whole(found))
 
 
 def test_cut_prefers_what_is_annotated():
-    covered = [(cut(quarters(), (64, 64), PARAMS, 3, f"s{k}").mask > 0).mean() for k in range(30)]
+    covered = [(whole(cut(quarters(), (64, 64), PARAMS, 3, f"s{k}")) > 0).mean() for k in range(30)]
     assert np.mean(np.array(covered) >= 0.7) > 0.9
 
 

@@ -42,7 +42,11 @@ def test_denoiser_folder_names_its_tiles_and_carries_its_masks(models):
         set(bank.slides) == {"a", "b"} and bank.slides["a"].shape == (64, 64) and bank.slides["a"][-1].tolist()[0] == 1
     )
     model = denoiser.load(models / "denoiser")
-    assert model.about.classes == ("red", "blue") and model.about.window_latent_px == 8 and len(model.retained) == 100
+    assert (
+        model.about.classes == ("red", "blue")
+        and model.about.window_latent_px == 8
+        and len(model.process.signal) == 100
+    )
 
 
 def test_a_killed_training_resumes_to_the_same_output(models, raw, denoiser_params, tmp_path, monkeypatch):
