@@ -5,8 +5,9 @@ gives densities of haematoxylin and eosin, smoothed to the scale of a few cells;
 nuclei, from collagen. What lies between the two thresholds, and glass far from tissue, is unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -46,13 +47,12 @@ class LabelParams(Params):
 
 
 class CutParams(Params):
-    """Bands of the slide, [first row, end), by name, as fractions of its height, and which is held out.
+    """Bands of the slide, [first row, end), by name, as fractions of its height; each becomes a group of its own.
 
     Between two bands lie rows that neither has.
     """
 
     bands: dict[str, tuple[float, float]]
-    held_out: str
 
 
 def read(path: Path) -> tuple[NDArray[np.uint8], float]:
@@ -63,7 +63,7 @@ def read(path: Path) -> tuple[NDArray[np.uint8], float]:
         return tif.pages[0].asarray(), float(size)
 
 
-def smooth(values: NDArray[np.floating], sigma_px: float) -> NDArray[np.float32]:
+def smooth(values: NDArray[Any], sigma_px: float) -> NDArray[np.float32]:
     return gaussian_filter(values.astype(np.float32), sigma_px, mode="nearest")
 
 
@@ -125,10 +125,11 @@ def cut(path: Path, folder: Path, params: CutParams, rule: LabelParams) -> Mappi
 def write_band(path: Path, band: NDArray[np.uint8], pixel_um: float) -> None:
     """A tiled TIFF without loss that says its pixel size."""
     per_cm = 1e4 / pixel_um
-    options = {"photometric": "rgb", "tile": (256, 256), "compression": "zlib", "metadata": None, "software": False}
+    options: dict[str, Any] = {
+        "photometric": "rgb",
+        "tile": (256, 256),
+        "compression": "zlib",
+        "metadata": None,
+        "software": False,
+    }
     tifffile.imwrite(path, band, resolution=(per_cm, per_cm), resolutionunit="CENTIMETER", **options)
-
-
-def shares(labels: Labels) -> Sequence[float]:
-    """Fractions of unknown and of each class."""
-    return (np.bincount(labels.ravel(), minlength=len(CLASSES) + 1) / labels.size).tolist()
