@@ -34,6 +34,7 @@ from tasks.evaluation import step as evaluate_step  # noqa: E402
 from tasks.evaluation.params import EncoderParams, EvaluateParams, SegmenterParams  # noqa: E402
 from tasks.ingest import step as ingest_step  # noqa: E402
 from tasks.ingest.params import IngestParams  # noqa: E402
+from tasks.lineage.digest import RECIPE  # noqa: E402
 from tasks.params import parse  # noqa: E402
 from tasks.synthesis import autoencoder_step, denoiser_step  # noqa: E402
 from tasks.synthesis import step as synthesise_step  # noqa: E402
@@ -70,18 +71,25 @@ class Clock:
         self.seconds: dict[str, dict[str, float]] = json.loads(path.read_bytes()) if path.exists() else {}
 
     def stage(self, name: str, out: Path, work: Callable[[], Any]) -> None:
-        """Do `work` unless `out` is there, and add what it took, also where it fails."""
-        if out.exists():
-            return
-        core, wall = time.process_time(), time.monotonic()
+        """Do `work` and add what it took, also where it fails; nothing where it only found `out` made already."""
+        before, core, wall = recipe_of(out), time.process_time(), time.monotonic()
         try:
             work()
         finally:
-            before = self.seconds.get(name, {"core_s": 0.0, "wall_s": 0.0})
-            taken = {"core_s": time.process_time() - core, "wall_s": time.monotonic() - wall}
-            self.seconds[name] = {key: round(before[key] + taken[key], 1) for key in taken}
-            self.path.write_text(json.dumps(self.seconds, indent=2))
-            print(f"{name:12}{taken['core_s']:9.1f} core s{taken['wall_s']:9.1f} s", flush=True)
+            if before is None or recipe_of(out) != before:
+                taken = {"core_s": time.process_time() - core, "wall_s": time.monotonic() - wall}
+                self._add(name, {} if before else self.seconds.get(name, {}), taken)
+
+    def _add(self, name: str, earlier: Mapping[str, float], taken: Mapping[str, float]) -> None:
+        self.seconds[name] = {key: round(earlier.get(key, 0.0) + value, 1) for key, value in taken.items()}
+        self.path.write_text(json.dumps(self.seconds, indent=2))
+        print(f"{name:12}{taken['core_s']:9.1f} core s{taken['wall_s']:9.1f} s", flush=True)
+
+
+def recipe_of(out: Path) -> bytes | None:
+    """The recipe of what is at `out`, None where nothing is."""
+    path = out / RECIPE
+    return path.read_bytes() if path.exists() else None
 
 
 def slides(out: Path, values: Values, clock: Clock, dataset: str) -> None:
@@ -98,6 +106,8 @@ def _sources(folder: Path, values: Values, dataset: str) -> None:
     if dataset == "sample":
         params = parse(SlidesParams, values["acquire"]["slides"], "acquire.slides")
         carry_out(acquire_step, lambda: acquire_step.prepare(folder, params, "slides"))
+        return
+    if (folder / "manifest.csv").exists():
         return
     slide = Path(os.environ["RAWMILL_REAL_DATA"]) / values["slide"]
     rule = parse(learns_slide.LabelParams, values["label"], "label")
