@@ -27,6 +27,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks.isp
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.synthesis
 
 up: setup
 	$(BIN)/python -m flows.up

@@ -8,10 +8,12 @@ from tasks.synthesis.params import AutoencoderParams
 
 @stage_flow("autoencoder")
 def autoencoder() -> str:
-    """Train the autoencoder; returns the recipe's digest."""
+    """Train the autoencoder, with the encoder's features where params say so; returns the recipe's digest."""
     params = load(PARAMS, "train.autoencoder", AutoencoderParams)
-    raw, out = DATA / "raw" / "slides.zarr", DATA / "models" / "autoencoder"
-    return run_stage(autoencoder_step, lambda: autoencoder_step.prepare(raw, out, params))
+    raw, models = DATA / "raw" / "slides.zarr", DATA / "models"
+    return run_stage(
+        autoencoder_step, lambda: autoencoder_step.prepare(raw, models / "autoencoder", params, models / "encoder")
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import _drift_cli, _ingest_cli
+from flows import _drift_cli, _ingest_cli, _inpaint_cli, _regenerate_cli, _synthesize_cli
 from flows._options import AsJson, Calibration, Data, Out, ParamsFile, make, params_file, show
 from tasks.errors import InputError, ParamsError, RawmillError, fault
 
@@ -96,41 +96,9 @@ app.command(epilog=_drift_cli.EXAMPLES)(_drift_cli.drift)
 app.command(epilog=_drift_cli.RECOMMEND_EXAMPLES)(_drift_cli.recommend)
 
 
-@app.command(epilog="Examples:  rawmill synthesize --model data/models --size 512x768 --seed 7 --out big.zarr")
-def synthesize(
-    model: Annotated[Path, typer.Option(help="Folder with `autoencoder` and `denoiser`.")],
-    out: Out,
-    size: Annotated[str, typer.Option(help="Height x width in px.")] = "256x256",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    count: Annotated[int, typer.Option(min=1, help="How many samples.")] = 1,
-    mask: Annotated[Path | None, typer.Option(help="PNG of class indices to follow; sets the size.")] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="w of classifier-free guidance; 0 is conditional only.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps.")] = None,
-    params: ParamsFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Sample labelled images of any size by random patch diffusion."""
-    from tasks.params import load, parse
-    from tasks.synthesis import step
-    from tasks.synthesis.params import SynthesiseParams
-
-    file = params_file(params)
-    values = load(file, "synthesise", SynthesiseParams).model_dump()
-    values |= {"seed": seed, "count": count, "sizes_px": [parse_size(size)]}
-    values["sampler"] |= {k: v for k, v in {"guidance": guidance, "steps": steps}.items() if v is not None}
-    section_params = parse(SynthesiseParams, values, "the options of synthesize")
-    repair = f"rawmill synthesize --model {model} --size {size} --seed {seed} --count {count} --out {out}"
-    make(step, lambda: step.prepare(model, out, section_params, out.stem, repair, mask), as_json)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) of `HxW`. Raises `ParamsError`."""
-    height, cross, width = text.lower().partition("x")
-    if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise ParamsError(fault("--size", repr(text), "HEIGHTxWIDTH in px such as 512x768", "write it so"))
-    return int(height), int(width)
+app.command(epilog=_synthesize_cli.EXAMPLES)(_synthesize_cli.synthesize)
+app.command(epilog=_inpaint_cli.EXAMPLES)(_inpaint_cli.inpaint)
+app.command(epilog=_regenerate_cli.EXAMPLES)(_regenerate_cli.regenerate)
 
 
 @app.command(epilog="Examples:  rawmill audit  ·  rawmill audit data/synthetic/tissue.zarr --json")

@@ -18,7 +18,7 @@ from tasks.parallel import parallel
 from tasks.rng import generator, normal
 from tasks.synthesis import linear, networks
 from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
-from tasks.synthesis.pictures import chunks, to_network
+from tasks.synthesis.pictures import Stack, chunks, to_network
 from tasks.synthesis.tiles import ORIENTATIONS, oriented
 
 
@@ -28,24 +28,22 @@ def differences(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss(
-    network: networks.Autoencoder, pictures: Tensor, noise: Tensor, kl_weight: float, gradient_weight: float
+    back: Tensor, mean: Tensor, sigma: Tensor, pictures: Tensor, kl_weight: float, gradient_weight: float
 ) -> Tensor:
     """L1 + gradient_weight * L1 of finite differences + kl_weight * KL(N(mean, sigma) || N(0, 1)), a scalar.
 
-    Kingma and Welling 2014, eq. 10, for the KL term (mean over latent elements); `noise` is that of the
-    reparameterised sample, of the latents' shape.
+    Of the network's `back`, `mean` and `sigma` for `pictures`. Kingma and Welling 2014, eq. 10, for the KL term (mean
+    over latent elements).
     """
-    mean, sigma = network.encode(pictures)
-    back = network.decode(mean + sigma * noise)
     edges = sum(
         ((a - b).abs().mean() for a, b in zip(differences(back), differences(pictures), strict=True)),
-        start=torch.zeros(()),
+        start=back.new_zeros(()),
     )
     kl = 0.5 * (mean**2 + sigma**2 - 1 - 2 * sigma.log()).mean()
     return (back - pictures).abs().mean() + gradient_weight * edges + kl_weight * kl
 
 
-def begin(network: networks.Autoencoder, pictures: NDArray[np.uint8], params: AutoencoderParams) -> None:
+def begin(network: networks.Autoencoder, pictures: Stack, params: AutoencoderParams) -> None:
     """Initialise a network for training on `pictures` (n, 3, y, x)."""
     networks.initialise(network, params.seed)
     architecture = params.architecture
@@ -53,15 +51,16 @@ def begin(network: networks.Autoencoder, pictures: NDArray[np.uint8], params: Au
         network.begin_linear(linear.fit_path(pictures, architecture), architecture.first_latent_noise)
 
 
-def batch(pictures: NDArray[np.uint8], params: AutoencoderParams, step: int) -> tuple[Tensor, Tensor]:
-    """Pictures and latent noise of a training step: a function of the seed and the step's number only."""
+def batch(pictures: Stack, params: AutoencoderParams, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    """Pictures and latent noise of a training step, or of a part of its rows: a function of the seed, the step's
+    number and the part only."""
     draw = generator(params.seed, f"step/{step}", "tiles")
-    rows = draw.integers(len(pictures), size=params.fit.batch)
-    turns = draw.integers(ORIENTATIONS, size=params.fit.batch)
+    rows = draw.integers(len(pictures), size=params.fit.batch)[part]
+    turns = draw.integers(ORIENTATIONS, size=params.fit.batch)[part]
     tiles = np.stack([oriented(pictures[row], turn) for row, turn in zip(rows, turns, strict=True)])
     factor, channels = params.architecture.factor, params.architecture.latent_channels
     shape = (params.fit.batch, channels, tiles.shape[-2] // factor, tiles.shape[-1] // factor)
-    return to_network(tiles), torch.from_numpy(normal(shape, params.seed, f"step/{step}", "latent"))
+    return to_network(tiles), torch.from_numpy(normal(shape, params.seed, f"step/{step}", "latent")[part])
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ class Codec:
         return np.concatenate(parts)
 
     def decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Pictures (n, 3, y, x), float32, about [-1, 1], of unit-variance latents."""
-        return np.concatenate(list(parallel(self._decoded, chunks(latents))))
+        """Pictures (n, 3, y, x), float32, about [-1, 1], of unit-variance latents, each decoded alone, on all cores."""
+        return np.concatenate(list(parallel(self._decoded, (one[None] for one in latents))))
 
     def _decoded(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         with one_thread(), torch.inference_mode():
@@ -94,13 +93,14 @@ class Codec:
 
 
 def raw_latents(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Latent means (n, c, y/f, x/f) before scaling."""
+    """Latent means (n, c, y/f, x/f) before scaling, computed where the network is."""
+    place = next(network.parameters()).device
     with torch.inference_mode():
-        found: NDArray[np.float32] = network.encode(to_network(pictures))[0].numpy()
+        found: NDArray[np.float32] = network.encode(to_network(pictures).to(place))[0].cpu().numpy()
     return found
 
 
-def latent_scale(network: networks.Autoencoder, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
+def latent_scale(network: networks.Autoencoder, pictures: Stack) -> tuple[NDArray[np.float32], float]:
     """Mean of each latent channel (c, 1, 1) and one standard deviation about them, over `pictures` (n, 3, y, x)."""
     total: NDArray[np.float64] = np.zeros((2, 1))
     count = 0

@@ -2,44 +2,61 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
-from torch import Tensor
 
 from tasks.contracts import Record
 from tasks.errors import ParamsError, fault
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
-from tasks.synthesis import autoencoder, figures, folder, networks, tiles
-from tasks.synthesis.optimise import Run, fit_network
+from tasks.synthesis import autoencoder, figures, folder, networks, perceptual, reconstruct, tiles
+from tasks.synthesis.checkpoint import Run
+from tasks.synthesis.optimise import fit_network
 from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
 from tasks.synthesis.pictures import to_pictures
+from tasks.synthesis.ranks import Group, together
 
 SHOWN = 8
 
 
-def prepare(raw: Path, out: Path, params: AutoencoderParams) -> Job:
-    """Check the slide store and plan the training. Raises `LineageError`, `InputError`, `ParamsError`."""
+def prepare(raw: Path, out: Path, params: AutoencoderParams, encoder: Path | None = None) -> Job:
+    """Check the slide store and plan the training. Raises `LineageError`, `InputError`, `ParamsError`.
+
+    `encoder` is the folder of a trained encoder; it is read, and an input, where the perceptual term has a weight.
+    """
     table = tiles.read_tiles(raw)
     factor = params.architecture.factor
     if tiles.side_px(table) % factor:
         wrong = f"factor {factor} for tiles of {tiles.side_px(table)} px"
         raise ParamsError(fault("train.autoencoder", wrong, "a factor that divides the tiles", "mend architecture"))
+    inputs = [artefact("slides", raw, out)]
+    if params.perceptual.weight:
+        inputs.append(artefact("encoder", _encoder(encoder), out))
     plan = Plan(
         stage="train",
         name="autoencoder",
-        inputs=[artefact("slides", raw, out)],
+        inputs=inputs,
         params=params.model_dump(mode="json"),
         code=__name__,
         repair="rawmill repro autoencoder",
         seed=params.seed,
+        notes=stated(params.fit.device),
     )
     return start(out, plan, [folder.ITEM], lambda content: None)
+
+
+def _encoder(folder: Path | None) -> Path:
+    """The folder, if it holds an encoder that can be read."""
+    if folder is None:
+        wrong, remedy = "a perceptual weight without an encoder", "name its folder, or write weight: 0.0"
+        raise ParamsError(fault("train.autoencoder", wrong, "a trained encoder", remedy))
+    perceptual.load(folder)
+    return folder
 
 
 @one_thread()
@@ -48,21 +65,27 @@ def process(job: Job, item: str) -> None:
     params = AutoencoderParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
     table = tiles.read_tiles(raw)
-    train = table[table["split"] == "train"]
-    pictures = tiles.cache_pictures(raw, train, folder.cache(job, "pictures"))
-    network = networks.autoencoder(params.architecture)
-    autoencoder.begin(network, pictures, params)
-
-    def loss(step: int) -> Tensor:
-        batch, noise = autoencoder.batch(pictures, params, step)
-        return autoencoder.loss(network, batch, noise, params.kl_weight, params.gradient_weight)
-
-    run = fit_network(network, loss, params.fit, folder.checkpoint(job), "autoencoder")
+    run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
+    network = cast(networks.Autoencoder, run.network)
     network.load_state_dict(run.average)
     network.eval()
-    mean, std = autoencoder.latent_scale(network, pictures)
+    mean, std = autoencoder.latent_scale(network, tiles.Windows(raw, table[table["split"] == "train"]))
     codec = autoencoder.Codec(network, params.architecture.factor, params.architecture.latent_channels, mean, std)
     _write(job, raw, table, params, run, codec)
+
+
+@one_thread()
+def fit(job: Job, group: Group) -> Run:
+    """Train on windows of the raw store, as one of a group of processes."""
+    params = AutoencoderParams.model_validate(job.plan["params"])
+    raw = folder.input_path(job, "slides")
+    table = tiles.read_tiles(raw)
+    pictures = tiles.Windows(raw, table[table["split"] == "train"])
+    network = networks.autoencoder(params.architecture)
+    autoencoder.begin(network, pictures, params)
+    encoder = folder.input_path(job, "encoder") if params.perceptual.weight else None
+    objective = reconstruct.objective(network, pictures, params, encoder, group.device(params.fit.device))
+    return fit_network(network, objective, params.fit, folder.checkpoint(job), "autoencoder", group)
 
 
 def _write(

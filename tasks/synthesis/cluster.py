@@ -38,11 +38,11 @@ class Network:
 
 def address() -> str | None:
     """The scheduler that RAWMILL_DASK names; None where it names none, or in a worker, whose threads do the work."""
-    from distributed import get_worker
-
     named = os.environ.get("RAWMILL_DASK")
     if not named:
         return None
+    from distributed import get_worker  # takes a second to import
+
     try:
         get_worker()
     except ValueError:

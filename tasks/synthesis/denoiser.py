@@ -8,6 +8,7 @@ own value, 0.5, both are the same.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,36 +35,40 @@ class Data:
     labelled: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """One step of algorithm 1, before the network."""
 
     z0: Tensor
     condition: Tensor
     noise: Tensor
-    t: NDArray[np.int64]
+    t: Tensor
+    """int64 (n,)"""
 
 
-def draw_batch(data: Data, params: DenoiserParams, step: int) -> Batch:
-    """Tiles, conditions, timesteps and noise of a step: a function of the seed and the step's number only."""
+def draw_batch(data: Data, params: DenoiserParams, step: int, part: slice = slice(None)) -> Batch:
+    """Tiles, conditions, timesteps and noise of a step, or of a part of its rows: a function of the seed, the step's
+    number and the part only. Without labelled tiles `params.p_unconditional` must be 1."""
     draw = generator(params.seed, f"step/{step}", "batch")
     size = params.fit.batch
     free = draw.random(size) < params.p_unconditional
-    rows = np.where(free, draw.choice(data.unlabelled, size), draw.choice(data.labelled, size))
+    rows = draw.choice(data.unlabelled, size)
+    if len(data.labelled):
+        rows = np.where(free, rows, draw.choice(data.labelled, size))
     turns = draw.integers(data.latents.shape[1], size=size)
-    t = draw.integers(params.diffusion.timesteps, size=size)
+    t = draw.integers(params.diffusion.timesteps, size=size)[part]
+    noise = normal((size, *data.latents.shape[2:]), params.seed, f"step/{step}", "noise")[part]
+    free, rows, turns = free[part], rows[part], turns[part]
     z0 = np.stack([data.latents[row, turn] for row, turn in zip(rows, turns, strict=True)])
     null = conditioning.null(data.conditions.shape[1] - 2, *z0.shape[2:])
     told = [null if f else oriented(data.conditions[row], turn) for f, row, turn in zip(free, rows, turns, strict=True)]
-    noise = normal(z0.shape, params.seed, f"step/{step}", "noise")
-    return Batch(torch.from_numpy(z0), torch.from_numpy(np.stack(told)), torch.from_numpy(noise), t)
+    return Batch(*(torch.from_numpy(values) for values in (z0, np.stack(told), noise, t)))
 
 
 def loss(network: networks.Denoiser, batch: Batch, process: Process) -> Tensor:
     """Mean squared error of the predicted noise, a scalar (algorithm 1, line 5); of a flow, that of eps - z_0."""
-    alpha, sigma = process.at(batch.t)
+    alpha, sigma = (values.to(batch.z0.device) for values in process.at(batch.t.cpu().numpy()))
     z = add_noise(batch.z0, batch.noise, alpha, sigma)
-    output = network(z, batch.condition, torch.from_numpy(batch.t))
+    output = network(z, batch.condition, batch.t).float()
     if process.prediction == "flow":
         missed: Tensor = output - (batch.noise - batch.z0)
     else:
@@ -76,16 +81,19 @@ def held_out_losses(
 ) -> dict[str, float]:
     """Loss on held-out labelled tiles with their own mask, with another tile's mask and with none.
 
+    With none alone where no tile is labelled.
     Timesteps are spread evenly over the tiles; noise is the same for the three, so that the differences are the
     masks' doing: a network that listens has own < null < other.
     """
     count = len(data.latents)
-    t = np.arange(count, dtype=np.int64) * params.diffusion.timesteps // count
+    t = torch.arange(count) * params.diffusion.timesteps // count
     z0 = torch.from_numpy(np.array(data.latents[:, 0]))
     noise = torch.from_numpy(normal(tuple(z0.shape), params.seed, "held-out", "noise"))
     own = np.array(data.conditions)
     null = np.broadcast_to(conditioning.null(own.shape[1] - 2, *own.shape[2:]), own.shape).copy()
-    told = {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0), "null": null}
+    told = {"null": null}
+    if own[:, 1:].any():
+        told |= {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0)}
     with torch.inference_mode():
         return {
             f"held_out_loss_{name}": float(loss(network, Batch(z0, torch.from_numpy(c), noise, t), process))

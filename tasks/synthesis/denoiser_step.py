@@ -1,22 +1,23 @@
 """Step `train` for the denoiser: slide tiles and the autoencoder in, `data/models/denoiser` out."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tasks.contracts import Record
 from tasks.errors import InputError, fault
-from tasks.learn.determinism import one_thread
+from tasks.learn.determinism import one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.store import open_array
 from tasks.synthesis import autoencoder, denoiser, figures, folder, masks, networks, tiles
-from tasks.synthesis.optimise import Run, fit_network
+from tasks.synthesis.checkpoint import Run
+from tasks.synthesis.optimise import Objective, fit_network
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, DenoiserParams
+from tasks.synthesis.ranks import Group, together
 from tasks.synthesis.schedule import Process, forward_process
 
 
@@ -24,9 +25,9 @@ def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserPara
     """Check both inputs and plan the training. Raises `LineageError` and `InputError`."""
     table = tiles.read_tiles(raw)
     train = table[table["split"] == "train"]
-    if not (train["annotated"] > 0).any():
-        wrong = "no training tile is annotated"
-        raise InputError(fault(raw / "tiles.parquet", wrong, "some with a mask", "annotate a training slide"))
+    if params.p_unconditional < 1 and not (train["annotated"] > 0).any():
+        wrong, remedy = "no training tile is annotated", "annotate a training slide, or write p_unconditional: 1.0"
+        raise InputError(fault(raw / "tiles.parquet", wrong, "some with a mask", remedy))
     networks.read_model(autoencoder_folder, AutoencoderModel)
     plan = Plan(
         stage="train",
@@ -36,6 +37,7 @@ def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserPara
         code=__name__,
         repair="rawmill repro denoiser",
         seed=params.seed,
+        notes=stated(params.fit.device),
     )
     return start(out, plan, [folder.ITEM], lambda content: None)
 
@@ -48,19 +50,31 @@ def process(job: Job, item: str) -> None:
     table = tiles.read_tiles(raw)
     codec = autoencoder.load(folder.input_path(job, "autoencoder"))
     train = table[table["split"] == "train"]
-    data = _data(job, raw, train, codec, params.orientations, "train")
+    data = _data(job, raw, train, codec, params.orientations, "train")  # encoded here once, for all processes
+    run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
+    network = cast(networks.Denoiser, run.network)
+    network.load_state_dict(run.average)
+    network.eval()
+    metrics = _held_out(job, raw, table, codec, params, network, forward_process(params.diffusion))
+    _write(job, raw, train, params, run, data, metrics)
+
+
+@one_thread()
+def fit(job: Job, group: Group) -> Run:
+    """Train on the latents in the staging place, as one of a group of processes."""
+    params = DenoiserParams.model_validate(job.plan["params"])
+    raw = folder.input_path(job, "slides")
+    codec = autoencoder.load(folder.input_path(job, "autoencoder"))
+    table = tiles.read_tiles(raw)
+    data = _data(job, raw, table[table["split"] == "train"], codec, params.orientations, "train")
     network = networks.denoiser(params.architecture, codec.channels, data.conditions.shape[1])
     networks.initialise(network, params.seed)
     forward = forward_process(params.diffusion)
-
-    def loss(step: int) -> Tensor:
-        return denoiser.loss(network, denoiser.draw_batch(data, params, step), forward)
-
-    run = fit_network(network, loss, params.fit, folder.checkpoint(job), "denoiser")
-    network.load_state_dict(run.average)
-    network.eval()
-    metrics = _held_out(job, raw, table, codec, params, network, forward)
-    _write(job, raw, train, params, run, data, metrics)
+    objective = Objective(
+        lambda step, rows: denoiser.draw_batch(data, params, step, rows),
+        lambda batch, step: denoiser.loss(network, denoiser.Batch(*batch), forward),
+    )
+    return fit_network(network, objective, params.fit, folder.checkpoint(job), "denoiser", group)
 
 
 def _data(
@@ -87,10 +101,12 @@ def _held_out(
     network: networks.Denoiser,
     forward: Process,
 ) -> dict[str, float]:
-    """Losses on annotated held-out tiles; none where no held-out tile is annotated."""
-    test = table[(table["split"] == "test") & (table["annotated"] > 0)]
+    """Losses on held-out tiles, annotated ones where there are such; none where no tile is held out."""
+    test = table[table["split"] == "test"]
     if not len(test):
         return {}
+    if (test["annotated"] > 0).any():
+        test = test[test["annotated"] > 0]
     chosen = test.iloc[np.unique(np.linspace(0, len(test) - 1, min(params.held_out_tiles, len(test))).astype(int))]
     return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, 1, "held-out"), params, forward)
 

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from tasks.synthesis.networks import LinearPath
 from tasks.synthesis.params import AutoencoderArchitecture
-from tasks.synthesis.pictures import chunks, to_network
+from tasks.synthesis.pictures import Stack, chunks, to_network
 
 
-def fit_path(pictures: NDArray[np.uint8], architecture: AutoencoderArchitecture) -> LinearPath:
+def fit_path(pictures: Stack, architecture: AutoencoderArchitecture) -> LinearPath:
     """The linear path of an architecture for pictures (n, 3, y, x)."""
     factor, count = architecture.factor, architecture.latent_channels
     mean, basis, deviation = principal(pictures, factor, count)
@@ -26,7 +26,7 @@ def fit_path(pictures: NDArray[np.uint8], architecture: AutoencoderArchitecture)
 
 
 def interpolation(
-    pictures: NDArray[np.uint8],
+    pictures: Stack,
     into: NDArray[np.float32],
     bias: NDArray[np.float32],
     mean: NDArray[np.float32],
@@ -63,7 +63,7 @@ def _around(latents: NDArray[np.float32], shape: tuple[int, ...], factor: int) -
 
 
 def principal(
-    pictures: NDArray[np.uint8], factor: int, count: int
+    pictures: Stack, factor: int, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Mean (3, f, f), the `count` leading principal components (count, 3, f, f) and their deviations (count,).
 

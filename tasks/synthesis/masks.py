@@ -22,6 +22,8 @@ from tasks.rng import generator
 from tasks.synthesis.params import MaskParams
 
 BANK = "masks.safetensors"
+BAND = 256
+"""Rows that are drawn out at a time."""
 Classes = NDArray[np.uint8]
 """Class indices (y, x), 0 = unknown."""
 
@@ -121,16 +123,45 @@ def _draw(bank: Bank, size_px: tuple[int, int], params: MaskParams, draw: np.ran
 def resample(slide: Classes, corner: Sequence[float], window: Sequence[float], size: tuple[int, int]) -> Classes:
     """`window` (height, width, in pixels of `slide`, at `corner`) drawn at `size`: smooth borders between classes.
 
-    Each class's indicator is interpolated bilinearly and the largest wins (the lowest index of equals).
+    Each class's indicator is interpolated bilinearly and the largest wins (the lowest index of equals); beyond the
+    slide its border is repeated. Drawn band by band, so that memory is the drawn classes and little more.
     """
-    places = [
-        np.clip(c + (np.arange(n) + 0.5) * w / n - 0.5, 0, full - 1)
-        for c, w, n, full in zip(corner, window, size, slide.shape, strict=True)
-    ]
-    grid = np.stack(np.meshgrid(*places, indexing="ij"))
-    present = np.unique(slide)
-    shares = [ndimage.map_coordinates((slide == k).astype(np.float32), grid, order=1) for k in present]
-    return np.asarray(present[np.argmax(shares, axis=0)], np.uint8)
+    rows, columns = (_between(*line) for line in zip(corner, window, size, slide.shape, strict=True))
+    drawn = np.empty(size, np.uint8)
+    for top in range(0, size[0], BAND):
+        part = slice(top, top + BAND)
+        _draw_out(slide, Between(rows.low[part], rows.high[part], rows.share[part]), columns, drawn[part])
+    return drawn
+
+
+@dataclass(frozen=True)
+class Between:
+    """Where pixels lie along an axis: `share` of the way from pixel `low` to pixel `high`."""
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    share: NDArray[np.float32]
+
+
+def _between(corner: float, window: float, count: int, length: int) -> Between:
+    at = np.clip(corner + (np.arange(count) + 0.5) * window / count - 0.5, 0, length - 1)
+    low = np.floor(at).astype(np.int64)
+    return Between(low, np.minimum(low + 1, length - 1), (at - low).astype(np.float32))
+
+
+def _draw_out(slide: Classes, rows: Between, columns: Between, out: Classes) -> None:
+    """The class with the largest share at each of `rows` x `columns`, into `out`."""
+    first = int(rows.low[0])
+    near = slide[first : int(rows.high[-1]) + 1]
+    largest = np.full(out.shape, -1, np.float32)
+    for index in np.unique(near):
+        here = (near == index).astype(np.float32)
+        across = here[:, columns.low] + columns.share * (here[:, columns.high] - here[:, columns.low])
+        above, below = across[rows.low - first], across[rows.high - first]
+        share = above + rows.share[:, None] * (below - above)
+        larger = share > largest
+        np.copyto(largest, share, where=larger)
+        out[larger] = index
 
 
 def touched(bank: Bank, slide: str, corner: Sequence[float], window: Sequence[float]) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.networks.blocks.selfattention import SABlock
+from monai.networks.blocks.spatialattention import SpatialAttentionBlock
 from monai.networks.nets.autoencoderkl import AutoencoderKL
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from numpy.typing import NDArray
@@ -73,6 +75,14 @@ class Autoencoder(nn.Module):
         pictures = functional.pixel_shuffle(self.net.decode(latents), self.patch_px)
         return pictures if self.up is None else pictures + functional.pixel_shuffle(self.up(latents), self.factor)
 
+    def forward(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures (n, 3, h, w) given back through a noisy latent, its mean and deviation (n, c, h/f, w/f); float32.
+
+        `noise` is that of the reparameterised sample, of the latents' shape (Kingma and Welling 2014).
+        """
+        mean, sigma = self.encode(pictures)
+        return self.decode(mean + sigma * noise).float(), mean.float(), sigma.float()
+
     def begin_linear(self, path: "LinearPath", noise: float) -> None:
         """Set the linear path, the deviation of the latents' noise, and silence the convolutions' last layers."""
         assert self.down is not None and self.up is not None
@@ -113,11 +123,21 @@ class Denoiser(nn.Module):
             num_head_channels=architecture.head_channels,
             use_flash_attention=True,
         )
+        if architecture.heads is not None:
+            _set_heads(self.net, architecture.heads, architecture.head_channels)
 
     def forward(self, z: Tensor, condition: Tensor, t: Tensor) -> Tensor:
         """The last layer (n, c, h, w) for z of that shape, condition (n, k, h, w) and timesteps (n,)."""
         output: Tensor = self.net(torch.cat([z, condition], 1), t)
         return output
+
+
+def _set_heads(net: nn.Module, heads: int, head_channels: int) -> None:
+    """Give each attention layer this many heads, whatever its channels; MONAI's follow the channels."""
+    for block in net.modules():
+        if isinstance(block, SpatialAttentionBlock):
+            channels = block.norm.num_channels
+            block.attn = SABlock(channels, heads, qkv_bias=True, dim_head=head_channels, use_flash_attention=True)
 
 
 def autoencoder(architecture: AutoencoderArchitecture) -> Autoencoder:

@@ -2,30 +2,63 @@
 
 A step's batch and noise are functions of the step's number alone (`tasks.rng`), and a checkpoint holds weights,
 their average, both moments of Adam and the running loss, so that a run that was killed and resumed ends with the
-same bits as one that was not.
+same bits as one that was not. A batch may go through the network in parts (`accumulate`) and in several processes
+(`tasks.synthesis.ranks`): the gradient is that of the whole batch's mean. Weights, their average and the checkpoint
+are float32 whatever the precision of the forward pass.
 """
 
-import json
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tasks.disk import storage_faults
-from tasks.errors import StoreError, fault
+from tasks.errors import ParamsError, fault
+from tasks.learn.determinism import on_device
+from tasks.synthesis import budget, checkpoint
+from tasks.synthesis.checkpoint import Learner, Run, learner
+from tasks.synthesis.feed import feed
 from tasks.synthesis.params import FitParams
+from tasks.synthesis.ranks import ALONE, Group
 
 log = logging.getLogger("rawmill")
 CURVE_POINTS = 50
 """How many means of the loss a run records, and how often it reports progress."""
-Loss = Callable[[int], Tensor]
-"""The loss of step number `step`, a scalar tensor with a graph."""
+Batch = Sequence[Tensor]
+"""Tensors with a row a tile along their first axes."""
+Loss = Callable[[Batch, int], Tensor]
+"""(batch or a part of it, step) -> the mean over its rows, a scalar with a graph."""
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A second network, trained in turn with the first from step `start` on, with its own Adam.
+
+    Its weights take no gradient while the first is trained, whose loss may use it.
+    """
+
+    network: nn.Module
+    loss: Loss
+    start: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a network is trained to do.
+
+    `draw(step, rows)` gives these rows of the step's batch on the CPU: a function of its arguments alone, called
+    ahead of the step and from other threads. `loss` must depend on its arguments and the weights only.
+    """
+
+    draw: Callable[[int, slice], Batch]
+    loss: Loss
+    adversary: Adversary | None = None
+    cache_bytes: int = 0
+    """What the data hold in memory while the network is trained."""
 
 
 def one_cycle(step: int, fit: FitParams) -> float:
@@ -40,54 +73,104 @@ def one_cycle(step: int, fit: FitParams) -> float:
     return end + (high - end) * (1 + math.cos(math.pi * (step - top) / (fit.steps - 1 - top))) / 2
 
 
-@dataclass
-class Run:
-    """The state of a training run: all that a checkpoint holds."""
+def fit_network(
+    network: nn.Module, objective: Objective, fit: FitParams, path: Path, what: str, group: Group = ALONE
+) -> Run:
+    """Train `network` in place for `fit.steps` steps from the checkpoint at `path`, if there is one, else from step 0.
 
-    network: nn.Module
-    adam: torch.optim.Adam
-    average: dict[str, Tensor]
-    step: int = 0
-    running: float = 0.0
-    curve: list[tuple[int, float]] = field(default_factory=list)
-
-
-def fit_network(network: nn.Module, loss: Loss, fit: FitParams, checkpoint: Path, what: str) -> Run:
-    """Train `network` in place for `fit.steps` steps from the checkpoint, if there is one, else from step 0.
-
-    `loss(step)` must depend on the step and the weights only. Returns the run, with the moving average of the
-    weights and the loss curve (mean since the last point).
+    Returns the run, on the CPU, with the moving average of the weights and the loss curve (mean since the last
+    point). `network` is compiled in place where `fit` says so: its forward pass only, names of weights stay. Raises
+    `ParamsError` where not even one tile fits into memory or the loss is not a number.
     """
-    run = _begin(network, fit)
-    if checkpoint.exists():
-        _restore(run, checkpoint)
-        log.info("%s: resumed at step %d", what, run.step)
-    network.train()
-    while run.step < fit.steps:
-        _one_step(run, loss, fit)
-        _record(run, fit, what)
-        if run.step % fit.checkpoint_every_steps == 0 and run.step < fit.steps:
-            _checkpoint(run, checkpoint)
-    _checkpoint(run, checkpoint)
+    device = group.device(fit.device)
+    with on_device(device):
+        run = _begin(network.to(device), objective, fit, device)
+        if path.exists():
+            checkpoint.restore(run, path)
+            log.info("%s: resumed at step %d", what, run.step)
+        run.micro = _micro(run, objective, fit, what, group, device)
+        if fit.compile:
+            network.compile()
+        _train(run, objective, fit, path, what, group, device)
+    _to_cpu(run)
     return run
 
 
-def _begin(network: nn.Module, fit: FitParams) -> Run:
-    adam = torch.optim.Adam(network.parameters(), lr=fit.max_learning_rate, foreach=True)
+def _begin(network: nn.Module, objective: Objective, fit: FitParams, device: torch.device) -> Run:
+    network.train()
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    return Run(network, adam, average)
+    scaler = torch.amp.GradScaler(device.type, enabled=fit.precision == "float16")
+    against = objective.adversary
+    opponent = learner(against.network.to(device).train(), against.learning_rate) if against else None
+    return Run(learner(network, fit.max_learning_rate), average, opponent, scaler)
 
 
-def _one_step(run: Run, loss: Loss, fit: FitParams) -> None:
-    for group in run.adam.param_groups:
-        group["lr"] = one_cycle(run.step, fit)
-    run.adam.zero_grad(set_to_none=True)
-    value = loss(run.step)
-    value.backward()  # type: ignore[no-untyped-call]
-    run.adam.step()
-    run.running += float(value.detach())
+def _micro(run: Run, objective: Objective, fit: FitParams, what: str, group: Group, device: torch.device) -> int:
+    """Rows at a time: as the params say, fewer where these do not fit, and no more than the run began with."""
+    rows = group.rows(fit.batch)
+    wanted = -(-fit.batch // (group.size * fit.accumulate))
+    if run.step == fit.steps:
+        return run.micro or wanted
+    one = [part[:1].clone().to(device) for part in objective.draw(run.step, rows)]
+
+    def forward() -> Tensor:
+        with _autocast(fit, device):
+            return objective.loss(one, run.step)
+
+    found = budget.plan(run, forward, one, wanted, objective.cache_bytes, what, group, device)
+    return min(found, run.micro or found)
+
+
+def _train(
+    run: Run, objective: Objective, fit: FitParams, path: Path, what: str, group: Group, device: torch.device
+) -> None:
+    with feed(lambda step: objective.draw(step, group.rows(fit.batch)), run.step, fit.steps) as batches:
+        for batch in batches:
+            _one_step(run, objective, fit, [part.to(device) for part in batch], group)
+            _record(run, fit, what, group)
+            if group.writes and run.step % fit.checkpoint_every_steps == 0 and run.step < fit.steps:
+                checkpoint.save(run, path)
+    if group.writes:
+        checkpoint.save(run, path)
+
+
+def _one_step(run: Run, objective: Objective, fit: FitParams, batch: Batch, group: Group) -> None:
+    against = objective.adversary
+    if run.opponent:
+        run.opponent.network.requires_grad_(False)
+    run.running += _update(run, run.learner, objective.loss, one_cycle(run.step, fit), fit, batch, group)
     _follow(run, fit.ema_decay)
+    if against and run.opponent and run.step >= against.start:
+        run.opponent.network.requires_grad_(True)
+        _update(run, run.opponent, against.loss, against.learning_rate, fit, batch, group)
     run.step += 1
+
+
+def _update(run: Run, learner: Learner, loss: Loss, rate: float, fit: FitParams, batch: Batch, group: Group) -> float:
+    """One step of Adam on the mean over the whole batch of all processes; returns that mean."""
+    for settings in learner.adam.param_groups:
+        settings["lr"] = rate
+    learner.adam.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=batch[0].device)
+    for part in _parts(batch, run.micro or len(batch[0])):
+        with _autocast(fit, part[0].device):
+            value = loss(part, run.step) * (len(part[0]) / fit.batch)
+        run.scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+        total += value.detach()
+    gradients = [weight.grad for weight in learner.network.parameters() if weight.grad is not None]
+    group.add([*gradients, total])
+    run.scaler.step(learner.adam)
+    run.scaler.update()
+    return float(total)
+
+
+def _parts(batch: Batch, rows: int) -> Iterator[Batch]:
+    for start in range(0, len(batch[0]), rows):
+        yield [part[start : start + rows] for part in batch]
+
+
+def _autocast(fit: FitParams, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, getattr(torch, fit.precision), enabled=fit.precision != "float32")
 
 
 def _follow(run: Run, decay: float) -> None:
@@ -97,47 +180,20 @@ def _follow(run: Run, decay: float) -> None:
     torch._foreach_lerp_(list(run.average.values()), weights, 1 - decay)
 
 
-def _record(run: Run, fit: FitParams, what: str) -> None:
+def _record(run: Run, fit: FitParams, what: str, group: Group) -> None:
     every = max(1, fit.steps // CURVE_POINTS)
-    if run.step % every == 0:
-        mean = run.running / every
-        run.running = 0.0
-        run.curve.append((run.step, mean))
+    if run.step % every:
+        return
+    mean = run.running / every
+    if not math.isfinite(mean):
+        remedy = "lower max_learning_rate, or write precision: float32"
+        raise ParamsError(fault(f"{what}: step {run.step}", f"a loss of {mean}", "a number", remedy))
+    run.running = 0.0
+    run.curve.append((run.step, mean))
+    if group.writes:
         log.info("%s: step %d of %d, loss %.4f", what, run.step, fit.steps, mean)
 
 
-def _checkpoint(run: Run, path: Path) -> None:
-    """One safetensors file, replaced in one move; small state stands as JSON in its header."""
-    tensors = {f"weights/{k}": v.detach() for k, v in run.network.state_dict().items()}
-    tensors |= {f"average/{k}": v for k, v in run.average.items()}
-    for name, parameter in run.network.named_parameters():
-        state = run.adam.state[parameter]
-        tensors |= {f"adam/{name}/{key}": state[key] for key in ("step", "exp_avg", "exp_avg_sq")}
-    state_json = json.dumps({"step": run.step, "running": run.running, "curve": run.curve})
-    with storage_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part, metadata={"state": state_json})
-        part.replace(path)
-
-
-def _restore(run: Run, path: Path) -> None:
-    """Raises `StoreError` for a checkpoint that cannot be read or is of another network."""
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            state = json.loads(file.metadata()["state"])
-        run.network.load_state_dict(_below(tensors, "weights/"))
-        for name, parameter in run.network.named_parameters():
-            run.adam.state[parameter] = {k: v.clone() for k, v in _below(tensors, f"adam/{name}/").items()}
-    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        wrong = " ".join(str(error).split())[:200]
-        raise StoreError(fault(path, wrong, "a checkpoint of this run", "remove it to train from the start")) from None
-    kept = _below(tensors, "average/")
-    run.average = {name: kept[name].clone() for name in run.average}
-    run.step, run.running = int(state["step"]), float(state["running"])
-    run.curve = [(int(step), float(value)) for step, value in state["curve"]]
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+def _to_cpu(run: Run) -> None:
+    run.network.to("cpu")
+    run.average = {name: value.cpu() for name, value in run.average.items()}

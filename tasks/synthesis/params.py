@@ -1,4 +1,4 @@
-"""Params of the stages `autoencoder`, `denoiser` and `synthesise`, and what stands in their models' `model.json`."""
+"""Params of the stages `autoencoder`, `denoiser` and `synthesise` and of `inpaint`, and what `model.json` holds."""
 
 from typing import Annotated, Literal, Self
 
@@ -16,13 +16,53 @@ class FitParams(Params):
     """How weights are fitted: Adam with a one-cycle learning rate, and an exponential moving average of them."""
 
     batch: Count
-    """Tiles a step."""
+    """Tiles a step, of all processes together."""
+    accumulate: Count
+    """Parts in which a process takes its tiles of a step, one after the other: less memory, the same gradient."""
     steps: Count
     max_learning_rate: Positive
     warmup_fraction: Annotated[float, Field(gt=0, lt=1)]
     """Part of the steps over which the learning rate rises."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     checkpoint_every_steps: Count
+    precision: Literal["float32", "bfloat16", "float16"]
+    """Of the forward pass (autocast); weights, their average and the checkpoint stay float32."""
+    compile: bool
+    """Whether `torch.compile` makes the forward pass; asks for a C++ compiler on the CPU."""
+    device: Literal["cpu", "cuda"]
+    processes: Count
+    """That train together on this machine, each with its part of the batch: on `cuda` one a GPU."""
+
+    @model_validator(mode="after")
+    def _tiles_for_all(self) -> Self:
+        if self.processes * self.accumulate > self.batch:
+            raise ValueError(
+                f"{self.processes} processes x {self.accumulate} parts, more than the batch's {self.batch}"
+            )
+        return self
+
+
+class PerceptualParams(Params):
+    """Distance between features of a frozen encoder (`tasks.synthesis.perceptual`), as a term of a loss."""
+
+    weight: NonNegative
+    """0 leaves the term, and the encoder, out."""
+
+
+class AdversarialParams(Params):
+    """A discriminator of patches, trained in turn (`tasks.synthesis.adversarial`), as a term of a loss."""
+
+    weight: NonNegative
+    """0 leaves the term, and the discriminator, out."""
+    feature_weight: NonNegative
+    """Of the L1 distance between the discriminator's own features, beside `weight`."""
+    start_step: Annotated[int, Field(ge=0)]
+    """Step from which on it is trained and counts."""
+    learning_rate: Positive
+    channels: Count
+    """Of its first layer; each further one has twice as many."""
+    layers: Count
+    """Of convolutions between the first and the last; all but one of them halve the sides."""
 
 
 class AutoencoderArchitecture(Params):
@@ -58,6 +98,8 @@ class AutoencoderParams(Params):
     kl_weight: NonNegative
     gradient_weight: NonNegative
     """Weight of the L1 distance between finite differences, which keeps edges."""
+    perceptual: PerceptualParams
+    adversarial: AdversarialParams
     held_out_tiles: Count
     """How many held-out tiles the reconstruction metrics use, at most."""
 
@@ -70,6 +112,8 @@ class DenoiserArchitecture(Params):
     blocks_per_level: Count
     norm_groups: Count
     head_channels: Count
+    heads: Count | None
+    """Of every attention layer; null: as many as its channels hold of `head_channels`."""
 
 
 class DiffusionParams(Params):
@@ -131,8 +175,8 @@ class DenoiserModel(Params):
     """Recipe of the autoencoder whose latents it was trained on."""
 
 
-class SamplerParams(Params):
-    """How a canvas is sampled; stated once for the stage and for the command."""
+class SolverParams(Params):
+    """How a canvas is sampled, whatever it is told."""
 
     steps: Count
     solver: Literal["ddim", "dpm_solver_pp"]
@@ -141,12 +185,8 @@ class SamplerParams(Params):
     """Share of fresh noise in each step of `ddim`; 0 is deterministic."""
     law: Literal["random", "grid"]
     """Where windows lie: as thesis A draws them, or on a shifted grid near the tile minimum."""
-    guidance: NonNegative
-    """w of thesis A, eq. 2.7; 0 is conditional only."""
     batch_windows: Count
     """Windows that the network gets at a time; with w > 0 it sees twice as many."""
-    record: bool
-    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood."""
     device: Literal["cpu", "cuda"]
     """`cuda` uses all GPUs that are visible."""
 
@@ -155,6 +195,15 @@ class SamplerParams(Params):
         if self.eta > 0 and self.solver != "ddim":
             raise ValueError("eta > 0 goes with solver ddim")
         return self
+
+
+class SamplerParams(SolverParams):
+    """How a canvas is sampled; stated once for the stage and for the command."""
+
+    guidance: NonNegative
+    """w of thesis A, eq. 2.7; 0 is conditional only."""
+    record: bool
+    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood."""
 
 
 class MaskParams(Params):
@@ -178,3 +227,36 @@ class SynthesiseParams(Params):
     """(height, width) of the samples, taken in turn."""
     sampler: SamplerParams
     masks: MaskParams
+
+
+SAME = "same"
+"""Instead of a class's name: the class that is annotated there."""
+
+
+class InpaintParams(Params):
+    """Section `inpaint`."""
+
+    seed: int
+    region: Literal["largest", "annotated"]
+    """What of a tile is made again: its largest connected area of one class, or all that is annotated."""
+    region_fractions: tuple[Fraction, Fraction]
+    """Least and most part of a tile that its region may be, where tiles are not named: the rest is what it must fit."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    """What the region is to show, one sample each: names of classes, or `same`."""
+    guidances: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+    """w of thesis A, eq. 2.7, one sample each, from the same noise."""
+    resample: Count
+    """How often each step is taken, with a jump back between (RePaint's r); 1 = no jumps."""
+    feather_px: Annotated[int, Field(ge=0)]
+    """Width of the crossfade from the original, inside the region; none where another class is asked than annotated."""
+    sampler: SolverParams
+
+    @model_validator(mode="after")
+    def _jumps_are_ddims(self) -> Self:
+        if self.resample > 1 and self.sampler.solver != "ddim":
+            raise ValueError("resample > 1 goes with solver ddim")
+        return self
+
+    def sampler_at(self, guidance: float) -> SamplerParams:
+        """The sampler with one of the guidances."""
+        return SamplerParams(**self.sampler.model_dump(), guidance=guidance, record=False)

@@ -9,6 +9,7 @@ predict are put together, and the whole canvas takes one step, which solvers tha
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,24 @@ class Sampling:
         return noise.field(channels, y, x, self.seed, self.name, "fresh", k) if added else None
 
 
-def sample(told: Readable, channels: int, evaluate: Evaluate, how: Sampling, state: State | None = None) -> Canvas:
+class Known(Protocol):
+    """What is known of a canvas before it is sampled, by the band: see tasks.synthesis.inpaint."""
+
+    def begin(self, y: slice, x: slice, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """y_T (c, y, x), from its noise."""
+
+    def settle(self, y: slice, x: slice, predicted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """z_0 (c, y, x): as it is where it is known, else as `predicted`."""
+
+
+def sample(
+    told: Readable,
+    channels: int,
+    evaluate: Evaluate,
+    how: Sampling,
+    state: State | None = None,
+    known: Known | None = None,
+) -> Canvas:
     """y_0 (channels, y, x) for what is `told` of the canvas, (k, y, x), both at latent resolution.
 
     Goes on where `state` stands. Raises ValueError where the canvas is smaller than a window, and RuntimeError should a
@@ -59,9 +77,11 @@ def sample(told: Readable, channels: int, evaluate: Evaluate, how: Sampling, sta
         raise ValueError(f"canvas {size} is smaller than the window {how.window}")
     state = state or State((channels, *size))
     if state.done() < 0:
-        _begin(state, how)
+        _begin(state, how, known)
     for k in range(max(0, state.done()), len(how.steps)):
         count = _predict(told, evaluate, how, state, k)
+        if known is not None:
+            _settle(known, state.clean(k))
         _advance(how, state, k)
         state.commit(k + 1)
         if (k + 1) * 10 // len(how.steps) > k * 10 // len(how.steps):
@@ -69,12 +89,19 @@ def sample(told: Readable, channels: int, evaluate: Evaluate, how: Sampling, sta
     return state.canvas(len(how.steps))
 
 
-def _begin(state: State, how: Sampling) -> None:
+def _begin(state: State, how: Sampling, known: Known | None) -> None:
     canvas = state.canvas(0)
     across = slice(0, canvas.shape[2])
     for rows in canvas.bands():
-        canvas.write(rows, across, how.first(canvas.shape[0], rows, across))
+        noise = how.first(canvas.shape[0], rows, across)
+        canvas.write(rows, across, noise if known is None else known.begin(rows, across, noise))
     state.commit(0)
+
+
+def _settle(known: Known, clean: Canvas) -> None:
+    across = slice(0, clean.shape[2])
+    for rows in clean.bands():
+        clean.write(rows, across, known.settle(rows, across, clean.read(rows, across)))
 
 
 def _predict(told: Readable, evaluate: Evaluate, how: Sampling, state: State, k: int) -> int:

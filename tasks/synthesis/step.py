@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import DATA_MODEL_VERSION, Record
 from tasks.disk import storage_faults
-from tasks.errors import InputError, LineageError, fault
+from tasks.errors import InputError, LineageError, ParamsError, fault
 from tasks.learn.determinism import on_device
 from tasks.lineage.digest import canonical, sha256_bytes
 from tasks.lineage.recipe import Plan, artefact, digest_of, read, source_file
@@ -31,7 +31,18 @@ from tasks.store import (
     write,
     write_image,
 )
-from tasks.synthesis import autoencoder, cluster, conditioning, decode, denoiser, figures, folder, masks, networks
+from tasks.synthesis import (
+    autoencoder,
+    cluster,
+    conditioning,
+    decode,
+    denoiser,
+    figures,
+    folder,
+    masks,
+    networks,
+    tolerance,
+)
 from tasks.synthesis.canvas import Canvas, State
 from tasks.synthesis.evaluate import Evaluate, in_threads
 from tasks.synthesis.params import AutoencoderModel, DenoiserModel, SamplerParams, SynthesiseParams
@@ -41,7 +52,7 @@ from tasks.synthesis.schedule import plan_steps
 
 CHUNK_PX, SHARD_PX, SMALLEST_LEVEL_PX = 256, 2048, 128
 TRAJECTORY, TRAJECTORY_SHARD = "trajectory", 256
-SHOWN = 8
+SHOWN, SHOWN_PX = 8, 512
 
 
 def prepare(
@@ -50,11 +61,12 @@ def prepare(
     """Plan `params.count` samples by the `autoencoder` and `denoiser` below the folder `models`.
 
     `mask`, a PNG of class indices, is used for each sample as it is and sets their size; without it masks are cut
-    from the annotations that the denoiser carries. Raises `LineageError` and `InputError`.
+    from the annotations that the denoiser carries. Raises `LineageError`, `InputError` and `ParamsError`.
     """
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
     model = networks.read_model(models / "denoiser", DenoiserModel)
-    _check_pair(models, model)
+    check_pair(models, model)
+    _check_steps(params.sampler, model)
     sizes = list(params.sizes_px)
     if mask is not None:
         inputs.append(source_file("mask", _there(mask), out))
@@ -67,11 +79,12 @@ def prepare(
         code=__name__,
         repair=repair,
         seed=params.seed,
+        notes=tolerance.stated(params.sampler.device),
     )
     ids = [f"s{index:05d}" for index in range(params.count)]
     pixel_size = networks.read_model(models / "autoencoder", AutoencoderModel).pixel_size_um
     planned = {sample_id: tuple(sizes[index % len(sizes)]) for index, sample_id in enumerate(ids)}
-    return start(out, plan, ids, lambda content: _lay_out(content, planned, list(model.classes), pixel_size))
+    return start(out, plan, ids, lambda content: lay_out(content, planned, list(model.classes), pixel_size))
 
 
 def _there(mask: Path) -> Path:
@@ -80,17 +93,24 @@ def _there(mask: Path) -> Path:
     return mask
 
 
-def _check_pair(models: Path, model: DenoiserModel) -> None:
-    """The denoiser must have been trained on this very autoencoder's latents."""
+def check_pair(models: Path, model: DenoiserModel) -> None:
+    """The denoiser must have been trained on this very autoencoder's latents. Raises `LineageError`."""
     found = digest_of(read(models / "autoencoder"))
     if found != model.autoencoder:
         wrong = f"its latents are those of autoencoder {model.autoencoder[:16]}"
         raise LineageError(fault(models / "denoiser", wrong, found[:16], "train the denoiser again"))
 
 
-def _lay_out(
+def _check_steps(sampler: SamplerParams, model: DenoiserModel) -> None:
+    if sampler.steps > model.diffusion.timesteps:
+        wrong, most = f"{sampler.steps} sampling steps", f"1 to {model.diffusion.timesteps}, the denoiser's timesteps"
+        raise ParamsError(fault("synthesise.sampler.steps", wrong, most, "take fewer"))
+
+
+def lay_out(
     content: Path, planned: Mapping[str, tuple[int, ...]], classes: list[str], pixel_size_um: float | None
 ) -> None:
+    """The empty images of the samples `planned` (height, width) and their masks."""
     create_group(
         content,
         {"rawmill": {"version": DATA_MODEL_VERSION, "kind": "synthetic", "synthetic": True, "classes": classes}},
@@ -189,7 +209,9 @@ def write_trajectory(image: Path, state: State, how: Sampling) -> list[Path]:
     """The canvas before each step as an array (step, c, y, x) beside the pyramid; returns its files."""
     path, shape = image / TRAJECTORY, (len(how.steps), *state.shape)
     side = TRAJECTORY_SHARD
-    create_array(path, shape, "float32", (1, *state.shape[:1], side, side), (1, *state.shape[:1], side, side), "scyx")
+    shard = (1, *state.shape[:1], side, side)
+    if not (path / "zarr.json").exists():  # laid out here, as its size is not known before; by a run that was killed
+        create_array(path, shape, "float32", shard, shard, "scyx")
     parts = windows(open_array(path))
     return [write(path, w, state.canvas(w[0].start).read(*w[2:])[None]) for w in parts]
 
@@ -208,8 +230,9 @@ def finish(job: Job) -> Record:
     params = SynthesiseParams.model_validate(job.plan["params"])
     found = [(item, receipt(job, item)) for item in job.items]
     rows = [_row(item, done["facts"], params) for item, done in found if done]
-    pd.DataFrame(rows).to_parquet(job.content / "samples.parquet", index=False)
-    _sheet(job)
+    with storage_faults(job.out):
+        pd.DataFrame(rows).to_parquet(job.content / "samples.parquet", index=False)
+        _sheet(job)
     classes = networks.read_model(folder.input_path(job, "denoiser"), DenoiserModel).classes
     metrics = {"samples": float(len(rows)), **_frequencies(job, classes)}
     return publish(job, metrics, figures=("figures/samples.png",))
@@ -232,8 +255,9 @@ def _frequencies(job: Job, classes: Sequence[str]) -> dict[str, float]:
     """Fraction of each class over the masks of all samples (thesis A, fig. 5.7)."""
     counts = np.zeros(len(classes) + 1)
     for item in job.items:
-        mask = np.asarray(open_array(job.content / "samples" / item / "labels" / "mask" / "0")[:])
-        counts += np.bincount(mask.ravel(), minlength=len(counts))
+        mask = open_array(job.content / "samples" / item / "labels" / "mask" / "0")
+        for window in windows(mask):
+            counts += np.bincount(np.asarray(mask[window]).ravel(), minlength=len(counts))
     names = ["unknown", *classes]
     return {f"mask_fraction_{name}": float(n / counts.sum()) for name, n in zip(names, counts, strict=True)}
 
@@ -242,7 +266,15 @@ def _sheet(job: Job) -> None:
     pairs = []
     for item in job.items[:SHOWN]:
         path = job.content / "samples" / item
-        mask = np.asarray(open_array(path / "labels" / "mask" / "0")[:])
-        pairs.append([figures.coloured(mask), np.asarray(open_array(path / "0")[:])])
+        mask, picture = (_shown(image) for image in (path / "labels" / "mask", path))
+        pairs.append([figures.coloured(mask), picture])
     rows = [pairs[k] + (pairs[k + 1] if k + 1 < len(pairs) else []) for k in range(0, len(pairs), 2)]
     figures.sheet(rows, job.content / "figures" / "samples.png")
+
+
+def _shown(image: Path) -> NDArray[np.uint8]:
+    """The largest level of a pyramid whose sides are at most `SHOWN_PX`."""
+    level = 0
+    while max(open_array(image / str(level)).shape[-2:]) > SHOWN_PX:
+        level += 1
+    return np.asarray(open_array(image / str(level))[:])

@@ -15,6 +15,8 @@ from tasks.synthesis.conditioning import condition
 Array = NDArray[Any]
 ORIENTATIONS = 8
 """Quarter turns and flips of a square tile."""
+KEPT_BYTES = 2**28
+"""Of decoded tiles that a process keeps in memory while it trains an autoencoder."""
 
 
 def read_tiles(raw: Path) -> pd.DataFrame:
@@ -60,6 +62,43 @@ def annotation(raw: Path, tile: Any) -> NDArray[np.uint8]:
     return np.asarray(open_array(raw / tile.mask / "0")[window], np.uint8)
 
 
+class Windows:
+    """Pixels of tiles (n, 3, y, x), uint8, read from their slides' chunks as they are asked for; a `pictures.Stack`.
+
+    Tiles that were read are kept until `KEPT_BYTES` are full. Batches draw tiles evenly, so which ones are kept does
+    not matter, and unlike with the least recently used a pass over all of them does not empty the cache.
+    """
+
+    def __init__(self, raw: Path, tiles: pd.DataFrame) -> None:
+        self.rows: list[Any] = list(tiles.itertuples(index=False))
+        self.slides = {name: open_array(raw / "slides" / name / "0") for name in sorted(set(tiles["item"]))}
+        self.kept: dict[int, NDArray[np.uint8]] = {}
+        each = 3 * int(self.rows[0].height_px) * int(self.rows[0].width_px)
+        self.most = min(len(self.rows), KEPT_BYTES // each)
+        self.cache_bytes = self.most * each
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int | np.int64 | slice) -> NDArray[np.uint8]:
+        if isinstance(index, slice):
+            return np.stack([self._tile(k) for k in range(*index.indices(len(self)))])
+        return self._tile(int(index))
+
+    def _tile(self, index: int) -> NDArray[np.uint8]:
+        found = self.kept.get(index)
+        if found is None:
+            found = self._read(self.rows[index])
+            found.setflags(write=False)
+            if len(self.kept) < self.most:
+                self.kept[index] = found
+        return found
+
+    def _read(self, tile: Any) -> NDArray[np.uint8]:
+        window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
+        return np.array(self.slides[tile.item][(slice(None), *window)], np.uint8)
+
+
 def picture(raw: Path, tile: Any) -> NDArray[np.uint8]:
     """Pixels (3, y, x) of one row of `tiles.parquet`."""
     window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
@@ -78,11 +117,6 @@ def cached(path: Path, rows: Sequence[Any], make: Callable[[Any], Array]) -> Arr
         stack.flush()
         part.replace(path)
     return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-
-
-def cache_pictures(raw: Path, tiles: pd.DataFrame, path: Path) -> NDArray[np.uint8]:
-    """Pixels (n, 3, y, x) of `tiles`, memory-mapped."""
-    return cached(path, list(tiles.itertuples(index=False)), lambda tile: picture(raw, tile))
 
 
 def cache_conditions(raw: Path, tiles: pd.DataFrame, factor: int, path: Path) -> NDArray[np.float32]:

@@ -77,3 +77,22 @@ def test_the_benchmark_of_learning_goes_from_a_slide_to_figures_and_a_picture(tm
     assert (tmp_path / "figures.md").read_text().strip() in done.stdout
     with Image.open(tmp_path / "picture.jpg") as picture:
         assert picture.width > 700 and picture.height > 700
+
+
+def test_the_benchmark_of_the_synthesis_runs_and_its_counts_are_those_of_the_laws(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.synthesis", "--small", "--json", tmp_path / "f.json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "f.json").read_text())
+    each = found["contestants"]
+    assert set(each) == {"reference", "sliding", "diffcollage", "random", "grid", "limit"}
+    assert all(one["seconds"] > 0 and one["peak_mb"] > one["added_mb"] for one in each.values())
+    assert all(one["seam"][1] <= one["seam"][2] for one in each.values())
+    windows = {name: one["windows_per_step"] for name, one in each.items()}
+    per_window = {"reference": 9, "sliding": 2, "random": 2, "grid": 2, "limit": 1}
+    for name, forwards in per_window.items():  # windows of 16 x 16 on a canvas of 32 x 32 latent pixels
+        assert each[name]["forwards_per_px"] == pytest.approx(windows[name] * forwards / 4)
+    assert windows["limit"] == 4 and windows["sliding"] == 9 and windows["diffcollage"] == 25
+    assert each["diffcollage"]["forwards_per_px"] == pytest.approx(2 * 16 / 4)
+    assert windows["reference"] == windows["random"] > windows["grid"] >= 4
+    assert found["windows"]["1024"]["sliding"] == 9

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from planted_slides import AUTOENCODER, DENOISER, SYNTHESISE, carry_out, plant
+from planted_slides import AUTOENCODER, DENOISER, INPAINT, SYNTHESISE, carry_out, plant
 
-from tasks.synthesis.params import AutoencoderParams, DenoiserParams, SynthesiseParams
+from tasks.synthesis.params import AutoencoderParams, DenoiserParams, InpaintParams, SynthesiseParams
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +26,11 @@ def denoiser_params() -> DenoiserParams:
 @pytest.fixture
 def synthesise_params() -> SynthesiseParams:
     return SynthesiseParams.model_validate(SYNTHESISE)
+
+
+@pytest.fixture
+def inpaint_params() -> InpaintParams:
+    return InpaintParams.model_validate(INPAINT)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import output, store
-from tasks.lineage.recipe import Plan
+from tasks.lineage.recipe import Plan, source_file
 from tasks.rng import generator
 
 TILE, SIDE = 32, 128
@@ -36,9 +36,13 @@ def rows(slide: str, split: str, mask: np.ndarray) -> list[dict]:
     return found
 
 
-def plant(out: Path) -> Path:
-    """A published raw store of three slides, the last held out."""
-    plan = Plan("ingest", "slides", [], {}, "tasks.rng", "dvc repro ingest@slides")
+def plant(out: Path, annotated: bool = True, sources: Path | None = None) -> Path:
+    """A published raw store of three slides, the last held out; as if ingested from files in `sources`, if named."""
+    files = [sources / f"{slide}.tif" for slide in "abc"] if sources else []
+    for file in files:
+        file.write_text(file.name)
+    inputs = [source_file("picture", file, out) for file in files]
+    plan = Plan("ingest", "slides", inputs, {}, "tasks.rng", "dvc repro ingest@slides")
     job = output.start(out, plan, ["all"], lambda content: None)
     store.create_group(job.content, {"rawmill": {"version": 1, "kind": "slides", "classes": CLASSES}})
     store.create_group(job.content / "slides", {})
@@ -47,10 +51,14 @@ def plant(out: Path) -> Path:
         picture, mask = planted(slide)
         path = job.content / "slides" / slide
         store.create_image(path, store.Image("cyx", picture.shape, "uint8", 0.5, 1, 64, 128, store.RGB))
-        store.create_labels(path, {"annotation": store.Image("yx", mask.shape, "uint8", 0.5, 1, 64, 128, label=True)})
         store.write_image(path, lambda w, p=picture: p[w])
-        store.write_image(path / "labels" / "annotation", lambda w, m=mask: m[w])
-        tiles += rows(slide, split, mask)
+        if annotated:
+            label = store.Image("yx", mask.shape, "uint8", 0.5, 1, 64, 128, label=True)
+            store.create_labels(path, {"annotation": label})
+            store.write_image(path / "labels" / "annotation", lambda w, m=mask: m[w])
+            tiles += rows(slide, split, mask)
+        else:
+            tiles += [{**row, "mask": ""} for row in rows(slide, split, 0 * mask)]
     pd.DataFrame(tiles).to_parquet(job.content / "tiles.parquet", index=False)
     output.mark_done(job, "all", [job.content / "tiles.parquet"])
     output.publish(job)
@@ -59,11 +67,16 @@ def plant(out: Path) -> Path:
 
 FIT = {
     "batch": 4,
+    "accumulate": 1,
     "steps": 4,
     "max_learning_rate": 2e-3,
     "warmup_fraction": 0.25,
     "ema_decay": 0.9,
     "checkpoint_every_steps": 2,
+    "precision": "float32",
+    "compile": False,
+    "device": "cpu",
+    "processes": 1,
 }
 AUTOENCODER = {
     "seed": 7,
@@ -80,6 +93,15 @@ AUTOENCODER = {
     "fit": FIT,
     "kl_weight": 1e-6,
     "gradient_weight": 0.5,
+    "perceptual": {"weight": 0.0},
+    "adversarial": {
+        "weight": 0.0,
+        "feature_weight": 0.0,
+        "start_step": 0,
+        "learning_rate": 1e-4,
+        "channels": 4,
+        "layers": 2,
+    },
     "held_out_tiles": 4,
 }
 DENOISER = {
@@ -90,6 +112,7 @@ DENOISER = {
         "blocks_per_level": 1,
         "norm_groups": 4,
         "head_channels": 8,
+        "heads": None,
     },
     "diffusion": {"timesteps": 100, "schedule": "cosine", "prediction": "epsilon"},
     "fit": FIT,
@@ -113,6 +136,23 @@ SYNTHESISE = {
         "device": "cpu",
     },
     "masks": {"zoom": [0.7, 1.5], "minimum_coverage": 0.6, "candidates": 4, "smallest_region_px": 16},
+}
+INPAINT = {
+    "seed": 9,
+    "region": "largest",
+    "region_fractions": [0.1, 0.9],
+    "targets": ["same"],
+    "guidances": [0.0, 1.0],
+    "resample": 1,
+    "feather_px": 0,
+    "sampler": {
+        "steps": 3,
+        "solver": "ddim",
+        "eta": 0.0,
+        "law": "random",
+        "batch_windows": 8,
+        "device": "cpu",
+    },
 }
 
 

@@ -53,10 +53,10 @@ def test_a_killed_training_resumes_to_the_same_output(models, raw, denoiser_para
     folder = raw.parents[1] / "again"
     real = optimise._one_step
 
-    def killed(run, loss, fit):
+    def killed(run, *rest):
         if run.step == 3:
             raise KeyboardInterrupt
-        real(run, loss, fit)
+        real(run, *rest)
 
     job = denoiser_step.prepare(raw, models / "autoencoder", folder / "denoiser", denoiser_params)
     monkeypatch.setattr(optimise, "_one_step", killed)

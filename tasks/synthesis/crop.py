@@ -1,0 +1,155 @@
+"""Part of a canvas made again alone, from the recorded canvases around it.
+
+A step's windows are drawn without a look at the canvas, noise belongs to pixels, and each pixel is owned by one window
+that reads no further than its own sides. So a region's latents need only the windows that own some of them, and of what
+lies around the region only what these windows see: that comes from the record, the region itself from its own steps.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.synthesis import decode
+from tasks.synthesis.autoencoder import Codec
+from tasks.synthesis.canvas import Readable, Uniform
+from tasks.synthesis.evaluate import Evaluate, Snapshot
+from tasks.synthesis.pictures import chunks, to_pictures
+from tasks.synthesis.sampler import Sampling
+from tasks.synthesis.schedule import advance
+from tasks.synthesis.windows import owners
+
+Values = NDArray[np.float32]
+Region = tuple[slice, slice]
+"""Rows and columns."""
+Recorded = Callable[[int], Readable]
+"""k -> the canvas (c, y, x) before step k."""
+
+
+class Patched:
+    """`around`, but `values` (c, y, x) in `region`."""
+
+    def __init__(self, around: Readable, region: Region, values: Values) -> None:
+        self.shape = around.shape
+        self.around = around
+        self.region = region
+        self.values = values
+
+    def read(self, y: slice, x: slice) -> Values:
+        """(c, y, x), a copy."""
+        found = self.around.read(y, x)
+        here = overlap((y, x), self.region)
+        if here is not None:
+            found[:, *within(here, (y, x))] = self.values[:, *within(here, self.region)]
+        return found
+
+
+def overlap(one: Region, other: Region) -> Region | None:
+    """What two regions share; None where that is nothing."""
+    y, x = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return (y, x) if y.start < y.stop and x.start < x.stop else None
+
+
+def within(part: Region, whole: Region) -> Region:
+    """`part` of the canvas as rows and columns of `whole`."""
+    y, x = (slice(p.start - w.start, p.stop - w.start) for p, w in zip(part, whole, strict=True))
+    return y, x
+
+
+def resample(region: Region, recorded: Recorded, told: Readable, evaluate: Evaluate, how: Sampling) -> Iterator[Values]:
+    """The latents (c, y, x) of `region` after each step; the last are those of y_0.
+
+    Equal to the region of the whole canvas, bit for bit where `evaluate` gives a window the same values in any batch of
+    the same size. `told` is what the whole canvas is told, (k, y, x).
+    """
+    channels = recorded(0).shape[0]
+    values, earlier = how.first(channels, *region), None
+    for k, step in enumerate(how.steps):
+        snapshot = Snapshot(Patched(recorded(k), region, values), told, step.t, how.window)
+        clean = _predict(region, snapshot, evaluate, how, k)
+        before = earlier if step.extrapolate else None
+        values, earlier = advance(values, clean, before, how.fresh(channels, *region, k), step), clean
+        yield values
+
+
+def _predict(region: Region, snapshot: Snapshot, evaluate: Evaluate, how: Sampling, k: int) -> Values:
+    """The z_0 of `region` (c, y, x) that the owners of its pixels predict in step `k`."""
+    channels, *size = snapshot.canvas.shape
+    corners = how.windows((size[0], size[1]), k)
+    number = {corner: index for index, corner in enumerate(corners)}
+    owner = owners((size[0], size[1]), how.window, corners)[region]
+    clean = np.zeros((channels, *owner.shape), np.float32)
+    wanted = batches(np.unique(owner).tolist(), len(corners), how.batch_windows)
+    for batch, found in evaluate(snapshot, [[corners[index] for index in some] for some in wanted]):
+        for corner, values in zip(batch, found, strict=True):
+            _take(clean, owner == number[corner], values, snapshot.place(corner), region)
+    return clean
+
+
+def _take(clean: Values, mine: NDArray[np.bool_], values: Values, place: Region, region: Region) -> None:
+    """Copy what a window at `place` predicts to the pixels of `clean`, the region's, that it owns."""
+    here = overlap(place, region)
+    if here is not None:
+        inside = within(here, region)
+        np.copyto(clean[:, *inside], values[:, *within(here, place)], where=mine[inside])
+
+
+def batches(needed: Sequence[int], count: int, batch: int) -> list[list[int]]:
+    """The windows `needed` of `count` in batches as large as those that the whole canvas is evaluated in.
+
+    A window's sums may depend on how many are evaluated with it, not on which: a batch is filled up by repeating one.
+    """
+    tail = count % batch
+    found = []
+    whole = count - tail
+    groups = ((batch, [i for i in needed if i < whole]), (tail, [i for i in needed if i >= whole]))
+    for side, members in groups:
+        for at in range(0, len(members), side or 1):
+            part = members[at : at + side]
+            found.append(part + part[:1] * (side - len(part)))
+    return found
+
+
+def latents_of(part: Region, lines: tuple[decode.Axis, decode.Axis]) -> Region:
+    """The latents that the pixels of `part` are decoded from: those of all windows of the decoder that meet there."""
+    y, x = (_reach(p, line) for p, line in zip(part, lines, strict=True))
+    return y, x
+
+
+def _needed(part: slice, line: decode.Axis) -> list[int]:
+    return sorted({k for piece in line.pieces(part) for k in line.meeting(piece)})
+
+
+def _reach(part: slice, line: decode.Axis) -> slice:
+    needed = _needed(part, line)
+    return slice(line.starts[needed[0]], line.starts[needed[-1]] + line.side)
+
+
+def pixels(
+    region: Region, latents: Values, part: Region, columns: slice, codec: Codec, lines: tuple[decode.Axis, decode.Axis]
+) -> NDArray[np.uint8]:
+    """Pixels (3, y, x) of `part`, decoded from the `latents` (c, y, x) of `region`, which hold all that it needs.
+
+    `columns` of the image, which hold `part`, were decoded together when the image was written: windows are decoded in
+    as large a stack as then, with others in the place of those that are not needed.
+    """
+    inside = set(_needed(part[1], lines[1]))
+    wanted = [k in inside for k in _needed(columns, lines[1])]
+    height, width = (line.starts[-1] + line.side for line in lines)
+    canvas = Patched(Uniform(np.zeros(codec.channels, np.float32), height, width), region, latents)
+    seen = decode.Blend(canvas, partial(_decode_some, codec, wanted), *lines)
+    strips = np.concatenate([to_pictures(strip) for strip in seen.strips(part[0], columns)], axis=1)
+    return strips[:, :, part[1].start - columns.start : part[1].stop - columns.start]
+
+
+def _decode_some(codec: Codec, wanted: Sequence[bool], stack: Values) -> Values:
+    """The windows of `stack` (n, c, h, w) that are `wanted`, decoded; zeros in the place of the others."""
+    side = stack.shape[-1] * codec.factor
+    made = np.zeros((len(stack), 3, side, side), np.float32)
+    for together in chunks(np.arange(len(stack))):
+        some = [int(i) for i in together if wanted[i]]
+        if some:
+            padded = some + some[:1] * (len(together) - len(some))
+            made[some] = codec.decode(stack[padded])[: len(some)]
+    return made
