@@ -23,10 +23,12 @@ from tasks.synthesis.evaluate import guided, in_threads
 from tasks.synthesis.params import AutoencoderParams, DenoiserParams
 from tasks.synthesis.sampler import Sampling, sample
 from tasks.synthesis.schedule import Denoise, Process, forward_process, plan_steps
-from tasks.synthesis.windows import LAWS, Corner, owners, tile_minimum
+from tasks.synthesis.windows import LAWS, Size, Window, owners, tile_minimum
 
 ROOT = Path(__file__).parents[1]
 SEED, CLASSES, TILE_PX = 1, 4, 128
+MULTIPLE = 4
+"""Windows' sides of the sample's denoiser, of three levels."""
 Values = NDArray[np.float32]
 
 
@@ -139,22 +141,22 @@ def contestant(name: str, found: Models, told: Canvas, how: Sampling, guidance: 
     evaluate = in_threads([asked])
 
     def owned() -> seams.Lines:
-        return seams.owner_borders(owners(size, how.window, how.windows(size, len(how.steps) - 1)))
+        return seams.owner_borders(owners(size, how.windows(size, len(how.steps) - 1)))
 
     if name == "reference":
         asked = Counted(baselines.per_label(forwards, found.classes + 1, guidance))
         fewer_threads_if_faster(found.network, told, channels, found.side)
         return Work(lambda: baselines.sequential(told, channels, asked, how), owned, asked, forwards)
     if name == "sliding":
-        order = [corner for together in baselines.outwards(size, how.window) for corner in together]
+        order = [window for together in baselines.outwards(size, how.window) for window in together]
         return Work(
             lambda: baselines.sliding_window(told, channels, evaluate, how, found.process),
-            lambda: seams.owner_borders(owners(size, how.window, order)),
+            lambda: seams.owner_borders(owners(size, order)),
             asked,
             forwards,
         )
     if name == "diffcollage":
-        places = [baselines.place(corner, part) for _, corner, part in baselines.pieces(size, how.window)]
+        places = [window.place for window in baselines.pieces(size, how.window)]
         return Work(
             lambda: baselines.diffcollage(told, channels, evaluate, how),
             lambda: seams.edges(size, places),
@@ -167,10 +169,10 @@ def contestant(name: str, found: Models, told: Canvas, how: Sampling, guidance: 
                 asked, forwards)  # fmt: skip
 
 
-def tiles(canvas: Corner, window: Corner, draw: np.random.Generator) -> list[Corner]:
+def tiles(canvas: Size, side: Size, multiple: int, draw: np.random.Generator) -> list[Window]:
     """The least windows that cover the canvas, at the same places in every step."""
-    ys, xs = ([min(at, n - s) for at in range(0, n, s)] for n, s in zip(canvas, window, strict=True))
-    return [(y, x) for y in ys for x in xs]
+    ys, xs = ([min(at, n - s) for at in range(0, n, s)] for n, s in zip(canvas, side, strict=True))
+    return [Window(y, x, *side) for y in ys for x in xs]
 
 
 LAWS["limit"] = tiles
@@ -185,8 +187,8 @@ def placed(canvas: int, side: int, draws: int) -> dict[str, float]:
     size, window = (canvas, canvas), (side, side)
 
     def mean(law: str) -> float:
-        drawn = [len(LAWS[law](size, window, generator(SEED, str(k), "windows"))) for k in range(draws)]
-        return float(np.mean(drawn))
+        drawn = [LAWS[law](size, window, MULTIPLE, generator(SEED, str(k), "windows")) for k in range(draws)]
+        return float(np.mean([sum(w.height * w.width for w in windows) / side**2 for windows in drawn]))
 
     parts = baselines.pieces(size, window)
     return {
@@ -195,7 +197,7 @@ def placed(canvas: int, side: int, draws: int) -> dict[str, float]:
         "random": mean("random"),
         "sliding": float(len(baselines.halves(canvas, side)) ** 2),
         "diffcollage": float(len(parts)),
-        "diffcollage_windows": sum(h * w for _, _, (h, w) in parts) / side**2,
+        "diffcollage_windows": sum(window.height * window.width for window in parts) / side**2,
     }
 
 
@@ -209,7 +211,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     told.write(slice(0, side), slice(0, side), conditioning.condition(labels, found.classes, 1))
     law = {"grid": "grid", "limit": "limit"}.get(name, "random")
     plan = plan_steps(found.process, steps, "ddim", 0.0)
-    how = Sampling(plan, law, (found.side, found.side), asked.batch, SEED, "benchmark")
+    how = Sampling(plan, law, (found.side, found.side), MULTIPLE, asked.batch, SEED, "benchmark")
     work = contestant(name, found, told, how, asked.guidance, scratch)
     warm_up(found, told, asked.batch)
     before_mb = memory_mb("VmRSS")

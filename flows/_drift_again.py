@@ -1,9 +1,10 @@
 """What a call of `rawmill drift` says, and the commands that make its outputs again."""
 
-import os
 import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+
+from flows._brought import params_words, seen_from
 
 
 @dataclass(frozen=True)
@@ -46,25 +47,19 @@ class Call:
     def drift(self, output: Path, network: Path | None, *more: str) -> str:
         """Makes any output of the call again; `network` is the folder of the user's code, where it has one."""
         paths = {"model": self.model, "data": self.data, "out": self.out}
-        words = [word for name, path in paths.items() for word in (f"--{name}", _from(output, path))]
-        folder = "." if network is None else _from(output, network)
+        words = [word for name, path in paths.items() for word in (f"--{name}", seen_from(output, path))]
+        folder = "." if network is None else seen_from(output, network)
         before = "" if folder == "." else f"PYTHONPATH={shlex.quote(folder)} "
-        return before + shlex.join(["rawmill", "drift", *words, *self._named(output), *self.options.words, *more])
+        return before + shlex.join(
+            ["rawmill", "drift", *words, *params_words(output, self.params), *self.options.words, *more]
+        )
 
     def ingest(self, output: Path) -> str:
         """Makes the raw store; `rawmill drift` splits it by its own params when it is run again."""
-        words = ["rawmill", "ingest", _from(output, self.data), "--out", output.name]
-        return shlex.join([*words, *self._named(output)])
+        words = ["rawmill", "ingest", seen_from(output, self.data), "--out", output.name]
+        return shlex.join([*words, *params_words(output, self.params)])
 
     def develop(self, output: Path, raw: Path, variant: str) -> str:
         """Makes one variant store."""
-        words = ["rawmill", "develop", _from(output, raw), "--variant", variant, "--out", output.name]
-        return shlex.join([*words, *self._named(output)])
-
-    def _named(self, output: Path) -> list[str]:
-        return [] if self.params is None else ["--params", _from(output, self.params)]
-
-
-def _from(output: Path, path: Path) -> str:
-    """`path` as it is called in the folder that holds `output`."""
-    return Path(os.path.relpath(path.resolve(), output.resolve().parent)).as_posix()
+        words = ["rawmill", "develop", seen_from(output, raw), "--variant", variant, "--out", output.name]
+        return shlex.join([*words, *params_words(output, self.params)])

@@ -5,14 +5,18 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows._brought import is_shipped, raw_store
 from flows._drift_again import Call, Options
 from flows._drift_parts import Run, carry_out_parts
-from flows._options import HERE, AsJson, Data, ParamsFile, params_file, show
+from flows._options import AsJson, Data, ParamsFile, params_file, show
 from tasks.errors import BatchError, InputError, ParamsError, fault
+
+if TYPE_CHECKING:
+    from tasks.output import Job
 
 EXAMPLES = "  ·  ".join(
     [
@@ -97,7 +101,7 @@ def drift(
     try_network(architecture)
     options = Options(arch, tuple(arguments or ()), classes, task, input_px, window_px, trained_on)
     call = Call(model, data, out, None if is_shipped(file) else file, options)
-    raw, bad = raw_store(call, file)
+    raw, bad = raw_of(call, file)
     run = plan(call, file, raw, train, architecture)
     camera = camera_fault(run.raw, run.task, run.own.intensities(train))
     parts = carry_out_parts(run, train, camera is None)
@@ -105,38 +109,26 @@ def drift(
     complain(bad, camera, train)
 
 
-def is_shipped(params: Path) -> bool:
-    """Whether these are the params that are taken where none are named, wherever one is."""
-    return params.is_absolute() and params.parent in (HERE, HERE.parent)
-
-
-def raw_store(call: Call, file: Path) -> tuple[Path, BatchError | None]:
+def raw_of(call: Call, file: Path) -> tuple[Path, BatchError | None]:
     """The raw store that `data` is, or that its files become; and which of them were bad. Raises `InputError`."""
-    from flows._local import carry_out
-    from tasks.drift.own import IngestedParams, check_raw, is_store
+    from tasks.drift.own import IngestedParams
     from tasks.ingest import step
+    from tasks.ingest.brought import is_store
     from tasks.ingest.params import IngestParams
     from tasks.params import load, parse
 
-    data = call.data
-    if is_store(data):
-        check_raw(data)
-        return data, None
-    if not data.is_dir():
+    data, raw = call.data, call.out / "raw.zarr"
+    if not (is_store(data) or data.is_dir()):
         wrong = "a single file, which is one group where two are needed" if data.is_file() else "not there"
         raise InputError(fault(data, wrong, "a raw store or a folder of files", "name the folder that holds the files"))
-    section = load(file, "ingest.files", IngestParams).model_dump()
-    split = load(file, "drift_files.ingested", IngestedParams).model_dump()
-    params = parse(IngestParams, {**section, **split}, file)
-    raw = call.out / "raw.zarr"
-    try:
-        name, repair = data.resolve().name, call.ingest(raw)
-        carry_out(step, lambda: step.prepare(data, raw, params, name, repair))
-    except BatchError as error:
-        if not error.done:
-            raise
-        return raw, error
-    return raw, None
+
+    def ingest() -> "Job":
+        section = load(file, "ingest.files", IngestParams).model_dump()
+        split = load(file, "drift_files.ingested", IngestedParams).model_dump()
+        params = parse(IngestParams, {**section, **split}, file)
+        return step.prepare(data, raw, params, data.resolve().name, call.ingest(raw))
+
+    return raw_store(data, ("crops", "frames"), raw, ingest)
 
 
 def network(arch: str, arguments: Sequence[str]) -> dict[str, Any]:

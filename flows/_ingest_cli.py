@@ -86,7 +86,7 @@ def ingest(
         missing = "--out" if files else "the files"
         remedy = "see rawmill ingest --help"
         raise ParamsError(fault("rawmill ingest", f"{missing} missing", "FILES --out STORE, or --verify STORE", remedy))
-    section = _params(params_file(params), kind, classes)
+    section = files_params(params_file(params), kind, classes)
     folders = [file for file in files if Path(file).is_dir()]
     if folders:
         _check_folder(folders[0], files, calibration)
@@ -113,7 +113,7 @@ def _check_folder(folder: str, files: Sequence[str], calibration: Path | None) -
         raise ParamsError(fault("--calibration", "given with a folder", "calibration.json in the folder", remedy))
 
 
-def _params(file: Path, kind: str | None, classes: str | None) -> "IngestParams":
+def files_params(file: Path, kind: str | None, classes: str | None) -> "IngestParams":
     """The section of a user's own files, with what --kind and --classes say. Raises `ParamsError`."""
     from tasks.ingest.params import IngestParams, Published
     from tasks.ingest.params import Kind as OfStore

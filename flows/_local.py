@@ -1,6 +1,5 @@
 """Run a step right here, without Prefect or DVC: for the `rawmill` command on a user's own files."""
 
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -8,23 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from rich.console import Console
 from rich.progress import Progress
 
+from flows._progress import told
+from flows._workers import workers
 from tasks.contracts import Record
-from tasks.errors import ParamsError, fault
 from tasks.lineage.damage import damage_named
 from tasks.output import Job, Step, abandon, alone, complain, finished, todo, waves
-
-
-def workers() -> int:
-    """Pieces of work side by side: RAWMILL_WORKERS, else the cores that this process may use.
-
-    Those that compute on a GPU take turns there all the same: see `tasks.learn.determinism.on_device`.
-
-    Raises `ParamsError` unless it is a whole number from 1 on.
-    """
-    asked = os.environ.get("RAWMILL_WORKERS") or str(len(os.sched_getaffinity(0)))
-    if not (asked.isdecimal() and int(asked) >= 1):
-        raise ParamsError(fault("RAWMILL_WORKERS", repr(asked), "a whole number from 1 on", "set it so, or unset it"))
-    return int(asked)
 
 
 def carry_out(step: Step, make_job: Callable[[], Job]) -> Record:
@@ -52,8 +39,9 @@ def _item(step: Step, job: Job, item: str) -> None:
 def _process(step: Step, job: Job) -> None:
     """Wave by wave what is not done yet; a wave that fails is the last."""
     console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task(job.out.name, total=len(job.items) + len(job.closing))
+    with Progress(console=console, disable=not sys.stderr.isatty()) as progress, told(progress):
+        total = len(job.items) + len(job.closing)
+        bar = progress.add_task(job.out.name, total=total, visible=total > 1)  # one item tells its own steps
         for wave in waves(job):
             waiting = todo(job, wave)
             progress.advance(bar, len(wave) - len(waiting))

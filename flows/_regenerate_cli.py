@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from flows._options import AsJson
+from flows._progress import told
 from tasks.errors import InputError, ParamsError, fault
 
 if TYPE_CHECKING:
@@ -45,7 +48,8 @@ def regenerate(sample: Sample, crop: Crop = None, out: Keep = None, as_json: AsJ
     if where is not None and out is not None:
         raise ParamsError(fault("--out", "given with --crop", "one of the two", "leave one out"))
     began = time.monotonic()
-    result = _made(Path(path), name, where, out)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress, told(progress):
+        result = _made(Path(path), name, where, out)
     _show(result, round(time.monotonic() - began, 2), as_json)
     if not result.same:
         raise typer.Exit(NOT_THE_SAME)

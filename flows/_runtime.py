@@ -20,7 +20,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows._local import workers
+from flows._workers import workers
 from tasks import tracking
 from tasks.contracts import Record
 from tasks.errors import RawmillError

@@ -21,11 +21,15 @@ EXAMPLES = "  ·  ".join(
     ]
 )
 
-Model = Annotated[Path, typer.Option(help="Folder with `autoencoder` and `denoiser`.")]
+Model = Annotated[
+    Path, typer.Option(help="Folder with `autoencoder`, `denoiser`; `mask_denoiser` for generated masks.")
+]
 Size = Annotated[str, typer.Option(help="Height x width in px; any, of any aspect.")]
 Seed = Annotated[int, typer.Option(min=0)]
 Count = Annotated[int, typer.Option(min=1, help="How many samples.")]
-Mask = Annotated[Path | None, typer.Option(help="PNG of class indices to follow; sets the size.")]
+Mask = Annotated[
+    Path | None, typer.Option(help="PNG or TIFF of class indices, or a store's label image; sets the size.")
+]
 Guidance = Annotated[
     float | None, typer.Option(help="w of classifier-free guidance; 0 is conditional only, and twice as fast.")
 ]

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import _drift_cli, _ingest_cli, _inpaint_cli, _regenerate_cli, _synthesize_cli
+from flows import _drift_cli, _ingest_cli, _inpaint_cli, _regenerate_cli, _synthesize_cli, _train_cli
 from flows._options import AsJson, Calibration, Data, Out, ParamsFile, make, params_file, show
 from tasks.errors import InputError, ParamsError, RawmillError, fault
 
@@ -96,6 +96,7 @@ app.command(epilog=_drift_cli.EXAMPLES)(_drift_cli.drift)
 app.command(epilog=_drift_cli.RECOMMEND_EXAMPLES)(_drift_cli.recommend)
 
 
+app.command(epilog=_train_cli.EXAMPLES)(_train_cli.train)
 app.command(epilog=_synthesize_cli.EXAMPLES)(_synthesize_cli.synthesize)
 app.command(epilog=_inpaint_cli.EXAMPLES)(_inpaint_cli.inpaint)
 app.command(epilog=_regenerate_cli.EXAMPLES)(_regenerate_cli.regenerate)

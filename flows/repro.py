@@ -19,9 +19,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows._graph import Graph, read_graph
-from flows._local import workers
 from flows._runtime import task
 from flows._server import api_server, environment
+from flows._workers import workers
 
 LOCK_TRIES = 60
 LOCKED = ("Unable to acquire lock", "is busy, it is being")

@@ -191,7 +191,9 @@ def write_manifest(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Rows need `file` and `id`; the group is the id unless given."""
     path = folder / "manifest.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("file", "id", "group", "label", "mask", "intensity"), lineterminator="\n")
+        columns = ("file", "id", "group", "label", "mask", "intensity")
+        more = ("subtype",) if any("subtype" in row for row in rows) else ()
+        writer = csv.DictWriter(file, (*columns, *more), restval="", lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({"group": row["id"], "label": "", "mask": "", "intensity": "1.0", **row})

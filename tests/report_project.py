@@ -214,7 +214,9 @@ def _models(data: Path) -> None:
             "train",
             inputs,
             {},
-            model(metrics, ("reconstruction", "loss", "heldout"), ("slides1_0_0", "slides1_0_32")),
+            model(
+                metrics, ("reconstruction", "loss", "heldout", "masks", "frequencies"), ("slides1_0_0", "slides1_0_32")
+            ),
         )
 
 
@@ -223,6 +225,8 @@ def instrument_metrics() -> dict[str, dict[str, Any]]:
     return {
         "autoencoder": {"held_out_ssim": 0.81, "held_out_psnr_db": 30.25, "final_loss": 0.07},
         "denoiser": {"held_out_loss_own_mask": 0.264, "held_out_loss_null": 0.267, "held_out_loss_other_mask": 0.297},
+        "mask_denoiser": {"held_out_loss_own_prompt": 0.15, "held_out_loss_null": 0.16,
+                          "held_out_loss_other_prompt": 0.17},
         "encoder": {"retrieval": 0.9, "retrieval_untrained": 0.4, "label_agreement": 0.85,
                     "label_agreement_untrained": 0.6},
         "segmenter": {"mean_iou": 0.5, "iou": {"tumour": 0.512, "stroma": None}},

@@ -23,11 +23,13 @@ def train(folder: Path) -> Path:
     return models
 
 
-def synthesise(models: Path, out: Path, count: int, size: tuple[int, int], sampler: dict[str, Any]) -> None:
+def synthesise(
+    models: Path, out: Path, count: int, size: tuple[int, int], sampler: dict[str, Any], mask: Path | None = None
+) -> None:
     """What `rawmill synthesize` does, with small params: for a process of its own."""
     values = {**SYNTHESISE, "count": count, "sizes_px": [size], "sampler": {**SYNTHESISE["sampler"], **sampler}}
     params = SynthesiseParams.model_validate(values)
-    _local.carry_out(step, lambda: step.prepare(models, out, params, "corpus", "again"))
+    _local.carry_out(step, lambda: step.prepare(models, out, params, "corpus", "again", mask))
 
 
 def root_of(store: Path) -> str:

@@ -114,11 +114,12 @@ def write_calibration(folder: Path, calibration: Calibration) -> Path:
 
 
 def write_manifest(folder: Path, rows: Iterable[Mapping[str, object]]) -> Path:
-    """manifest.csv (docs/data-model.md), sorted by file."""
-    text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    """manifest.csv (docs/data-model.md), sorted by file; with the column `subtype` where a row has one."""
+    text, lines = StringIO(), sorted(rows, key=lambda row: str(row["file"]))
+    more = ["subtype"] if any("subtype" in row for row in lines) else []
+    writer = csv.DictWriter(text, [*COLUMNS, *more], restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: str(row["file"])))
+    writer.writerows(lines)
     path = folder / "manifest.csv"
     with storage_faults(path):
         path.write_text(text.getvalue(), encoding="utf-8", newline="")

@@ -99,6 +99,18 @@ class PictureParts(Params):
         return self
 
 
+class TissueLayout(Params):
+    """How the regions of one subtype of tissue lie."""
+
+    slides: tuple[str, ...]
+    region_scale: Positive
+    """Size of a region, of `region_um`."""
+    tumour_share: Fraction
+    """Of the tissue."""
+    necrosis_share: Fraction
+    """Of the tumour."""
+
+
 class SlidesParams(Params):
     """Whole slides of stained tissue."""
 
@@ -122,6 +134,8 @@ class SlidesParams(Params):
     """Pieces tried at each place; the one that fits its neighbours best is taken."""
     region_um: Positive
     """Typical size of a region of one class."""
+    subtypes: dict[str, TissueLayout]
+    """Each slide is of one; its name stands in the manifest."""
     annotated_fraction: Fraction
     stain_spread: NotNegative
     scanner: SensorParams
@@ -140,6 +154,16 @@ class SlidesParams(Params):
                     f"picture_columns_px has columns {first} to {end}, must be at least patch_px {self.patch_px} wide "
                     f"and end at {PICTURE_WIDTH_PX} at most"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _each_slide_is_of_one_subtype(self) -> Self:
+        named = sorted(name for layout in self.subtypes.values() for name in layout.slides)
+        slides = sorted(f"slide{k + 1}" for k in range(self.slides))
+        if named != slides:
+            raise ValueError(
+                f"subtypes name {', '.join(named) or 'no slide'}, must name each of {', '.join(slides)} once"
+            )
         return self
 
     @model_validator(mode="after")

@@ -69,11 +69,12 @@ def description(name: str, params: SlidesParams) -> str:
 def make(content: Path, params: SlidesParams, item: str) -> tuple[list[Path], list[Row]]:
     """The TIFF and the annotations of slide `item`, and its manifest row."""
     source = rng.generator(params.seed, item, "regions")
-    classes = tissue.regions(params, source)
+    subtype = tissue.subtype_of(params, item)
+    classes = tissue.regions(params, params.subtypes[subtype], source)
     interest = smooth((params.side_px, params.side_px), params.side_px / 4, source)
     seen = annotations.seen_by_annotator(classes, interest, params.annotated_fraction)
     picture = scan(tissue.paint(params, item, classes), params, item)
     tiff = write_pyramid(content / f"{item}.tif", picture, params)
     drawn = annotations.write(content / f"{item}.geojson", seen, params.classes)
     row: Row = {"file": tiff.name, "id": item, "group": item, "label": "", "mask": drawn.name, "intensity": 1.0}
-    return [tiff, drawn], [row]
+    return [tiff, drawn], [{**row, "subtype": subtype}]

@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 from tasks import rng
 from tasks.acquire import pictures, quilt
 from tasks.acquire.fields import fractal, smooth
-from tasks.acquire.params import SlidesParams
+from tasks.acquire.params import SlidesParams, TissueLayout
 from tasks.errors import ParamsError, fault
 
 Array32 = NDArray[np.float32]
@@ -36,8 +36,6 @@ slides for quantitative analysis", ISBI 2009."""
 GLASS, TUMOUR, STROMA, NECROSIS = 1, 2, 3, 4
 """Class indices; 0 is unknown."""
 
-TUMOUR_SHARE, NECROSIS_SHARE = 0.42, 0.26
-"""Share of the tissue that is tumour, and of the tumour that is necrotic."""
 PIECES = 500
 CLEAR = 0.95
 """Display value of plain glass."""
@@ -87,9 +85,14 @@ def exemplars(params: SlidesParams, name: str, source: np.random.Generator) -> t
     return banks[0], banks[1]
 
 
-def regions(params: SlidesParams, source: np.random.Generator) -> NDArray[np.uint8]:
+def subtype_of(params: SlidesParams, name: str) -> str:
+    """The subtype that the slide `name` is of."""
+    return next(subtype for subtype, layout in params.subtypes.items() if name in layout.slides)
+
+
+def regions(params: SlidesParams, layout: TissueLayout, source: np.random.Generator) -> NDArray[np.uint8]:
     """The class of each pixel (y, x) uint8: tissue on glass, tumour in stroma, necrosis in tumour."""
-    side, scale = params.side_px, params.region_um / params.pixel_um
+    side, scale = params.side_px, params.region_um * layout.region_scale / params.pixel_um
     shape = (side, side)
     ragged = 0.02 * fractal(shape, scale / 6, 3, source)
     centred = np.abs(np.arange(side, dtype=np.float32) / (side - 1) * 2 - 1) ** 3
@@ -97,9 +100,9 @@ def regions(params: SlidesParams, source: np.random.Generator) -> NDArray[np.uin
     lumen = smooth(shape, scale / 1.5, source)
     tissue = (outline > 0) & (lumen < 1.9)
     nests = smooth(shape, scale, source) + 6 * ragged
-    tumour = tissue & (nests > np.quantile(nests[tissue], 1 - TUMOUR_SHARE))
+    tumour = tissue & (nests > np.quantile(nests[tissue], 1 - layout.tumour_share))
     starved = nests + 0.8 * smooth(shape, scale, source)
-    necrosis = tumour & (starved > np.quantile(starved[tumour], 1 - NECROSIS_SHARE))
+    necrosis = tumour & (starved > np.quantile(starved[tumour], 1 - layout.necrosis_share))
     out = np.full(shape, STROMA, np.uint8)
     out[~tissue], out[tumour], out[necrosis] = GLASS, TUMOUR, NECROSIS
     return out

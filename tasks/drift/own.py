@@ -24,7 +24,7 @@ from tasks.drift.params import (
     Share,
     SynthesisParams,
 )
-from tasks.errors import InputError, LineageError, ParamsError, fault
+from tasks.errors import InputError, ParamsError, fault
 from tasks.learn.data import read_table
 from tasks.learn.determinism import one_thread
 from tasks.learn.networks import build
@@ -152,25 +152,6 @@ def classes_of(raw: Path, task: Task) -> tuple[str, ...]:
     """The classes of a raw store in their order; of a segmentation after the background, which is mask value 0."""
     stored = tuple(str(name) for name in store.read_attributes(raw)["classes"])
     return stored if task == "classification" else (BACKGROUND, *stored)
-
-
-def is_store(path: Path) -> bool:
-    """Whether `path` is a store of rawmill, and not a folder of files."""
-    return (path / "zarr.json").is_file()
-
-
-def check_raw(path: Path) -> None:
-    """Raise `InputError` unless the store at `path` is a raw store, of crops or frames with their table of tiles."""
-    try:
-        attributes = store.read_attributes(path)
-    except (LineageError, AttributeError):  # the latter of zarr, where the JSON is a list
-        attributes = {}
-    kind, of = attributes.get("kind"), attributes.get("variant")
-    if kind in ("crops", "frames") and of is None and "classes" in attributes and (path / "tiles.parquet").is_file():
-        return
-    wrong = f"a store of views of {of!r}" if of else f"a store of {kind}" if kind else "another zarr.json"
-    remedy = "name what `rawmill ingest` made of crops or frames, or a folder of files"
-    raise InputError(fault(path, wrong, "a raw store", remedy))
 
 
 def _labelled(raw: Path, task: Task, intensity: float) -> pd.DataFrame:

@@ -20,6 +20,8 @@ from tasks.ingest.bad import BadFile
 from tasks.lineage.digest import sha256_bytes
 
 COLUMNS = ("file", "id", "group", "label", "mask", "intensity")
+OPTIONAL = ("subtype",)
+"""Columns that a manifest may have besides."""
 LONGEST_ID = 100
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ANNOTATIONS = (".geojson", ".json", ".png")
@@ -43,6 +45,8 @@ class Entry:
     label: str
     mask: str
     intensity: float
+    subtype: str = ""
+    """What kind of tissue or scene it is, the context prompt of generated masks; empty where it is not known."""
 
 
 def read_manifest(folder: Path) -> tuple[list[Entry], list[BadFile]]:
@@ -69,9 +73,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             names = tuple(reader.fieldnames or ())
-            if set(names) != set(COLUMNS) or len(names) != len(COLUMNS):
+            if set(names) - set(OPTIONAL) != set(COLUMNS) or len(names) != len(set(names)):
                 raise InputError(fault(path, f"columns {','.join(names)}", header, "mend the first line"))
-            rows = [{name: row[name] or "" for name in COLUMNS} | _surplus(row) for row in reader]
+            rows = [{name: row[name] or "" for name in names} | _surplus(row, len(names)) for row in reader]
     except FileNotFoundError:
         remedy = "write one, name the files themselves, or say --kind of a published dataset"
         raise InputError(fault(path, "not there", f"a manifest with the columns {header}", remedy)) from None
@@ -85,10 +89,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _surplus(row: Mapping[str | None, object]) -> dict[str, str]:
+def _surplus(row: Mapping[str | None, object], columns: int) -> dict[str, str]:
     """Under the name "": how many fields a line has, where these are more than columns."""
     more = row.get(None)
-    return {"": str(len(COLUMNS) + len(more))} if isinstance(more, list) else {}
+    return {"": str(columns + len(more))} if isinstance(more, list) else {}
 
 
 def _check_size(path: Path) -> None:
@@ -105,7 +109,7 @@ def _check_size(path: Path) -> None:
 def _entry(folder: Path, path: Path, number: int, row: Mapping[str, str], twice: Iterable[str]) -> Entry:
     where = f"line {number}"
     if "" in row:
-        raise BadFile(path, f"{where}: {row['']} fields", f"{len(COLUMNS)}; a comma stands in quotes", LEAVE_OUT)
+        raise BadFile(path, f"{where}: {row['']} fields", f"{len(row) - 1}; a comma stands in quotes", LEAVE_OUT)
     if not SAFE_ID.fullmatch(row["id"]):
         expected = "letters, digits, dot, dash and underscore"
         raise BadFile(path, f"{where}: id {row['id']!r}", expected, LEAVE_OUT)
@@ -116,10 +120,14 @@ def _entry(folder: Path, path: Path, number: int, row: Mapping[str, str], twice:
     intensity = _number(row["intensity"])
     if not 0 < intensity <= 1:
         raise BadFile(path, f"{where}: intensity {row['intensity']!r}", "a number in (0, 1]", LEAVE_OUT)
+    subtype = row.get("subtype", "")
+    if subtype and not SAFE_ID.fullmatch(subtype):
+        expected = "letters, digits, dot, dash and underscore, or nothing"
+        raise BadFile(path, f"{where}: subtype {subtype!r}", expected, LEAVE_OUT)
     inside(folder, path, number, row["file"])
     if row["mask"]:
         inside(folder, path, number, row["mask"])
-    return Entry(row["file"], row["id"], row["group"], row["label"], row["mask"], intensity)
+    return Entry(row["file"], row["id"], row["group"], row["label"], row["mask"], intensity, subtype)
 
 
 def _number(text: str) -> float:

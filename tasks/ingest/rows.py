@@ -81,6 +81,7 @@ def _crop(sources: Sources, index: int, entry: Entry) -> Row:
         "mask": "",
         "group": entry.group,
         "intensity": entry.intensity,
+        "subtype": entry.subtype,
         "coverage": float(entry.label != ""),
         "tissue": 1.0,
     }
@@ -102,6 +103,7 @@ def _tile(sources: Sources, entry: Entry, tile: TileFacts, params: IngestParams)
         "mask": f"{sources.kind}/{entry.id}/labels/{layout.ANNOTATION}" if entry.mask else "",
         "group": entry.group,
         "intensity": entry.intensity,
+        "subtype": entry.subtype,
         "coverage": min(1.0, sum(tile.fractions)),
         "tissue": tile.tissue,
     }

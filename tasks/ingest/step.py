@@ -59,13 +59,18 @@ def _find(folder: Path, params: IngestParams) -> Found:
 
 
 def prepare_files(
-    files: Sequence[Path], out: Path, params: IngestParams, calibration: Path | None, uris: Mapping[Path, str]
+    files: Sequence[Path],
+    out: Path,
+    params: IngestParams,
+    calibration: Path | None,
+    uris: Mapping[Path, str],
+    repair: str | None = None,
 ) -> Job:
     """Open the raw store `out` for a user's own `files`; each is its own group.
 
     A GeoJSON or PNG file is the annotation of the picture with the same stem. `calibration` is a JSON file for
-    pictures that cannot carry one. `uris` says where those of the files that were fetched came from. Raises
-    `InputError`.
+    pictures that cannot carry one. `uris` says where those of the files that were fetched came from; `repair` is the
+    command that makes the store again where that is not `rawmill ingest`. Raises `InputError`.
     """
     folder, entries, bad = entries_from_files(files)
     known = read_calibration(calibration) if calibration else None
@@ -73,7 +78,7 @@ def prepare_files(
     named = {path.resolve(): uri for path, uri in uris.items()}
     names = {name for e in entries for name in (e.file, e.mask) if name}
     origins = {name: named[path] for name in names if (path := Path(os.path.realpath(folder / name))) in named}
-    return _prepare(folder, out, params, found, (out.stem, f"rawmill ingest FILES --out {out.name}"), origins)
+    return _prepare(folder, out, params, found, (out.stem, repair or f"rawmill ingest FILES --out {out.name}"), origins)
 
 
 def _prepare(

@@ -31,6 +31,7 @@ COLUMNS: tuple[tuple[str, Any], ...] = (
     ("split", pa.string()),
     ("fold", pa.int64()),
     ("intensity", pa.float64()),
+    ("subtype", pa.string()),
     ("coverage", pa.float64()),
     ("tissue", pa.float64()),
 )

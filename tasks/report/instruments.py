@@ -10,6 +10,8 @@ FIGURES = {
     "autoencoder.png": ("autoencoder", "reconstruction"),
     "denoiser-loss.png": ("denoiser", "loss"),
     "segmenter-heldout.png": ("segmenter", "heldout"),
+    "generated-masks.png": ("mask_denoiser", "masks"),
+    "mask-frequencies.png": ("mask_denoiser", "frequencies"),
 }
 
 
@@ -17,7 +19,7 @@ def build(inputs: Inputs, pictures: dict[str, bytes]) -> list[Row]:
     """Rows of the table; adds the models' figures to `pictures`."""
     for file, (name, figure) in FIGURES.items():
         pictures[file] = read_picture(inputs.path(f"models/{name}") / "figures" / f"{figure}.png")
-    names = ("autoencoder", "denoiser", "encoder", "segmenter")
+    names = ("autoencoder", "mask_denoiser", "denoiser", "encoder", "segmenter")
     return rows({name: read_json(inputs.path(f"models/{name}") / "metrics.json") for name in names})
 
 
@@ -32,6 +34,7 @@ def rows(found: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     return [
         _row("autoencoder", "PSNR in dB", found["autoencoder"].get("held_out_psnr_db")),
         _row("autoencoder", "SSIM", found["autoencoder"].get("held_out_ssim")),
+        _mask_denoiser(found["mask_denoiser"]),
         _denoiser(found["denoiser"]),
         _row("encoder", "second view of a tile found among all", encoder["retrieval"], untrained["retrieval"]),
         _row(
@@ -43,6 +46,15 @@ def rows(found: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         _row("segmenter", "IoU, mean of classes", segmenter["mean_iou"]),
         *per_class,
     ]
+
+
+def _mask_denoiser(found: Mapping[str, Any]) -> Row:
+    beside = [
+        ("no prompt", found.get("held_out_loss_null")),
+        ("another subtype", found.get("held_out_loss_other_prompt")),
+    ]
+    told = "loss told the slide's subtype, lower is better"
+    return _row("mask denoiser", told, found.get("held_out_loss_own_prompt"), beside)
 
 
 def _denoiser(found: Mapping[str, Any]) -> Row:

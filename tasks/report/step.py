@@ -26,7 +26,7 @@ BUILDERS: dict[str, Callable[[Inputs], Section]] = {
     "fidelity": corpus.build_fidelity,
     "origins": origins.build,
 }
-MODELS = ("microscopy", "drone", "autoencoder", "denoiser", "encoder", "segmenter")
+MODELS = ("microscopy", "drone", "autoencoder", "mask_denoiser", "denoiser", "encoder", "segmenter")
 INDEX = "index.html"
 GENERATOR = b'<meta name="generator" content="rawmill">'
 """Stands in each page, so that an older one is known when it is replaced."""

@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from tasks.contracts import Record
 from tasks.errors import ParamsError, fault
-from tasks.learn.determinism import one_thread, stated
+from tasks.learn.determinism import device_of, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.synthesis import autoencoder, figures, folder, networks, perceptual, reconstruct, tiles
@@ -21,10 +21,11 @@ from tasks.synthesis.params import AutoencoderModel, AutoencoderParams
 from tasks.synthesis.pictures import to_pictures
 from tasks.synthesis.ranks import Group, together
 
+REPAIR = "rawmill repro autoencoder"
 SHOWN = 8
 
 
-def prepare(raw: Path, out: Path, params: AutoencoderParams, encoder: Path | None = None) -> Job:
+def prepare(raw: Path, out: Path, params: AutoencoderParams, encoder: Path | None = None, repair: str = REPAIR) -> Job:
     """Check the slide store and plan the training. Raises `LineageError`, `InputError`, `ParamsError`.
 
     `encoder` is the folder of a trained encoder; it is read, and an input, where the perceptual term has a weight.
@@ -43,7 +44,7 @@ def prepare(raw: Path, out: Path, params: AutoencoderParams, encoder: Path | Non
         inputs=inputs,
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="rawmill repro autoencoder",
+        repair=repair,
         seed=params.seed,
         notes=stated(params.fit.device),
     )
@@ -68,9 +69,10 @@ def process(job: Job, item: str) -> None:
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
     network = cast(networks.Autoencoder, run.network)
     network.load_state_dict(run.average)
-    network.eval()
+    network.eval().to(device_of(params.fit.device))
     mean, std = autoencoder.latent_scale(network, tiles.Windows(raw, table[table["split"] == "train"]))
-    codec = autoencoder.Codec(network, params.architecture.factor, params.architecture.latent_channels, mean, std)
+    architecture, device = params.architecture, params.fit.device
+    codec = autoencoder.Codec(network, architecture.factor, architecture.latent_channels, mean, std, device)
     _write(job, raw, table, params, run, codec)
 
 

@@ -14,11 +14,9 @@ from tasks.synthesis.canvas import Canvas, Readable
 from tasks.synthesis.evaluate import Evaluate, Snapshot
 from tasks.synthesis.sampler import Sampling
 from tasks.synthesis.schedule import Denoise, Process, advance
-from tasks.synthesis.windows import Corner
+from tasks.synthesis.windows import Size, Window, batches
 
 Values = NDArray[np.float32]
-Piece = tuple[int, Corner, Corner]
-"""Coefficient, corner and size."""
 
 
 def per_label(network: Denoise, labels: int, guidance: float) -> Denoise:
@@ -53,8 +51,8 @@ def sequential(told: Readable, channels: int, denoise: Denoise, how: Sampling) -
     earlier = np.zeros_like(y)
     for k, step in enumerate(how.steps):
         replica, predicted, time = y.copy(), np.zeros_like(y), len(how.steps) - k - 1
-        for corner in how.windows(size, k):
-            rows, columns = here = place(corner, how.window)
+        for window in how.windows(size, k):
+            rows, columns = here = window.place
             z, c = replica[:, rows, columns], told.read(rows, columns)
             with torch.inference_mode():
                 z0 = denoise(torch.from_numpy(z.copy())[None], torch.from_numpy(c)[None], step.t)[0].cpu().numpy()
@@ -67,39 +65,34 @@ def sequential(told: Readable, channels: int, denoise: Denoise, how: Sampling) -
     return y
 
 
-def place(corner: Corner, window: Corner) -> tuple[slice, slice]:
-    """Rows and columns of a window."""
-    return slice(corner[0], corner[0] + window[0]), slice(corner[1], corner[1] + window[1])
-
-
 def halves(length: int, side: int) -> list[int]:
     """Starts of windows half a window apart; the last lies at the end, be it nearer."""
     return [*range(0, length - side, side // 2), length - side]
 
 
-def outwards(canvas: Corner, window: Corner) -> Iterator[list[Corner]]:
+def outwards(canvas: Size, side: Size) -> Iterator[list[Window]]:
     """Rounds of half-overlapping windows from the canvas's centre in four directions (thesis A, "Random patch
     advantages"), ring after ring; the windows of a round share no pixel and can be sampled side by side."""
-    starts = [halves(length, side) for length, side in zip(canvas, window, strict=True)]
+    starts = [halves(length, n) for length, n in zip(canvas, side, strict=True)]
     middle = [len(line) // 2 for line in starts]
 
-    def ring(at: Corner) -> int:
+    def ring(at: Size) -> int:
         return abs(at[0] - middle[0]) + abs(at[1] - middle[1])
 
     order = sorted(product(range(len(starts[0])), range(len(starts[1]))), key=lambda at: (ring(at), at))
     for _, group in groupby(order, ring):
-        left = [(starts[0][i], starts[1][j]) for i, j in group]
+        left = [Window(starts[0][i], starts[1][j], *side) for i, j in group]
         while left:
-            together: list[Corner] = []
-            for corner in left:
-                if all(_apart(corner, other, window) for other in together):
-                    together.append(corner)
-            left = [corner for corner in left if corner not in together]
+            together: list[Window] = []
+            for window in left:
+                if all(_apart(window, other) for other in together):
+                    together.append(window)
+            left = [window for window in left if window not in together]
             yield together
 
 
-def _apart(one: Corner, other: Corner, window: Corner) -> bool:
-    return any(abs(a - b) >= side for a, b, side in zip(one, other, window, strict=True))
+def _apart(one: Window, other: Window) -> bool:
+    return abs(one.y - other.y) >= one.height or abs(one.x - other.x) >= one.width
 
 
 def sliding_window(told: Readable, channels: int, evaluate: Evaluate, how: Sampling, process: Process) -> Values:
@@ -111,9 +104,9 @@ def sliding_window(told: Readable, channels: int, evaluate: Evaluate, how: Sampl
     size = (told.shape[1], told.shape[2])
     made = np.zeros(size, bool)
     y0 = np.zeros((channels, *size), np.float32)
-    for corners in outwards(size, how.window):
-        z = _outpaint(told, evaluate, how, process, corners, y0, made)
-        for rows, columns in (place(corner, how.window) for corner in corners):
+    for windows in outwards(size, how.window):
+        z = _outpaint(told, evaluate, how, process, windows, y0, made)
+        for rows, columns in (window.place for window in windows):
             np.copyto(y0[:, rows, columns], z.read(rows, columns), where=~made[rows, columns])
             made[rows, columns] = True
     return y0
@@ -124,24 +117,23 @@ def _outpaint(
     evaluate: Evaluate,
     how: Sampling,
     process: Process,
-    corners: list[Corner],
+    windows: list[Window],
     y0: Values,
     made: NDArray[np.bool_],
 ) -> Canvas:
     """A canvas on which the windows of a round, which share no pixel, have run all steps."""
     z, clean = Canvas(y0.shape), [Canvas(y0.shape), Canvas(y0.shape)]
-    channels, places = len(y0), [place(corner, how.window) for corner in corners]
+    channels, places = len(y0), [window.place for window in windows]
     for rows, columns in places:
         z.write(rows, columns, how.first(channels, rows, columns))
-    batches = [corners[at : at + how.batch_windows] for at in range(0, len(corners), how.batch_windows)]
     for k, step in enumerate(how.steps):
         alpha, sigma = np.float32(process.signal[step.t]), np.float32(process.noise[step.t])
         for rows, columns in places:
             fresh = noise.field(channels, rows, columns, how.seed, how.name, "held", k)
             z.write(rows, columns, alpha * y0[:, rows, columns] + sigma * fresh, made[rows, columns])
-        for batch, found in evaluate(Snapshot(z, told, step.t, how.window), batches):
-            for corner, z0 in zip(batch, found, strict=True):
-                rows, columns = place(corner, how.window)
+        for batch, found in evaluate(Snapshot(z, told, step.t), batches(windows, how.window, how.batch_windows)):
+            for window, z0 in zip(batch, found, strict=True):
+                rows, columns = window.place
                 fresh_noise = how.fresh(channels, rows, columns, k)
                 before = clean[(k - 1) % 2].read(rows, columns) if step.extrapolate else None
                 z.write(rows, columns, advance(z.read(rows, columns), z0, before, fresh_noise, step))
@@ -149,14 +141,14 @@ def _outpaint(
     return z
 
 
-def pieces(canvas: Corner, window: Corner) -> list[Piece]:
+def pieces(canvas: Size, side: Size) -> dict[Window, int]:
     """The factors of DiffCollage's graph with their coefficients, which sum to 1 at every pixel.
 
     Along an axis a chain: + windows half a window apart, - overlaps of neighbours; in the plane the product of two
     chains: + windows, - overlaps side by side and one above the other, + their corners.
     """
-    y, x = (_chain(length, side) for length, side in zip(canvas, window, strict=True))
-    return [(a * b, (top, left), (height, width)) for (a, top, height), (b, left, width) in product(y, x)]
+    y, x = (_chain(length, n) for length, n in zip(canvas, side, strict=True))
+    return {Window(top, left, height, width): a * b for (a, top, height), (b, left, width) in product(y, x)}
 
 
 def _chain(length: int, side: int) -> list[tuple[int, int, int]]:
@@ -185,13 +177,8 @@ def diffcollage(told: Readable, channels: int, evaluate: Evaluate, how: Sampling
 def _collage(told: Readable, evaluate: Evaluate, how: Sampling, z: Canvas, t: int) -> Values:
     """z_0 of the whole canvas at timestep `t`; pieces of one size are evaluated together."""
     clean = np.zeros(z.shape, np.float32)
-    by_size = sorted(pieces((z.shape[1], z.shape[2]), how.window), key=lambda piece: piece[2])
-    for size, group in groupby(by_size, lambda piece: piece[2]):
-        coefficient = {corner: factor for factor, corner, _ in group}
-        corners = list(coefficient)
-        batches = [corners[at : at + how.batch_windows] for at in range(0, len(corners), how.batch_windows)]
-        for batch, found in evaluate(Snapshot(z, told, t, size), batches):
-            for corner, z0 in zip(batch, found, strict=True):
-                rows, columns = place(corner, size)
-                clean[:, rows, columns] += coefficient[corner] * z0
+    coefficient = pieces((z.shape[1], z.shape[2]), how.window)
+    for batch, found in evaluate(Snapshot(z, told, t), batches(list(coefficient), how.window, how.batch_windows)):
+        for window, z0 in zip(batch, found, strict=True):
+            clean[:, *window.place] += coefficient[window] * z0
     return clean

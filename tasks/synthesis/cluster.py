@@ -20,7 +20,7 @@ from tasks.learn.determinism import on_device
 from tasks.synthesis import denoiser, networks
 from tasks.synthesis.evaluate import Evaluate, Snapshot, fitting
 from tasks.synthesis.schedule import Denoise
-from tasks.synthesis.windows import Corner
+from tasks.synthesis.windows import Window
 
 Values = NDArray[np.float32]
 AHEAD = 3
@@ -55,7 +55,7 @@ def on_cluster(address: str, network: Network) -> Evaluate:
     worker answers there."""
     weights = (network.folder / networks.WEIGHTS).stat().st_mtime_ns
 
-    def evaluate(snapshot: Snapshot, batches: Sequence[Sequence[Corner]]) -> Iterator[tuple[Sequence[Corner], Values]]:
+    def evaluate(snapshot: Snapshot, batches: Sequence[Sequence[Window]]) -> Iterator[tuple[Sequence[Window], Values]]:
         from distributed import as_completed
 
         client = _client(address)
@@ -71,7 +71,7 @@ def on_cluster(address: str, network: Network) -> Evaluate:
     return evaluate
 
 
-def _submit(client: Any, network: Network, weights: int, snapshot: Snapshot, batch: Sequence[Corner]) -> Any:
+def _submit(client: Any, network: Network, weights: int, snapshot: Snapshot, batch: Sequence[Window]) -> Any:
     return client.submit(evaluate_batch, network, weights, snapshot, batch, pure=False)
 
 
@@ -89,12 +89,12 @@ def _client(address: str) -> Any:
 
 
 def evaluate_batch(
-    network: Network, weights: int, snapshot: Snapshot, corners: Sequence[Corner]
-) -> tuple[Sequence[Corner], Values]:
+    network: Network, weights: int, snapshot: Snapshot, windows: Sequence[Window]
+) -> tuple[Sequence[Window], Values]:
     """Carried out by a worker: the z_0 predicted for some windows. `weights` tells apart what a folder held when."""
     with on_device(network.device):
-        z, told = snapshot.cut(corners)
-        return corners, fitting(_loaded(network, weights), z, told, snapshot.t)
+        z, told = snapshot.cut(windows)
+        return windows, fitting(_loaded(network, weights), z, told, snapshot.t)
 
 
 @lru_cache(maxsize=2)

@@ -5,7 +5,7 @@ that reads no further than its own sides. So a region's latents need only the wi
 lies around the region only what these windows see: that comes from the record, the region itself from its own steps.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,7 +18,7 @@ from tasks.synthesis.evaluate import Evaluate, Snapshot
 from tasks.synthesis.pictures import chunks, to_pictures
 from tasks.synthesis.sampler import Sampling
 from tasks.synthesis.schedule import advance
-from tasks.synthesis.windows import owners
+from tasks.synthesis.windows import Window, batches, owners
 
 Values = NDArray[np.float32]
 Region = tuple[slice, slice]
@@ -66,7 +66,7 @@ def resample(region: Region, recorded: Recorded, told: Readable, evaluate: Evalu
     channels = recorded(0).shape[0]
     values, earlier = how.first(channels, *region), None
     for k, step in enumerate(how.steps):
-        snapshot = Snapshot(Patched(recorded(k), region, values), told, step.t, how.window)
+        snapshot = Snapshot(Patched(recorded(k), region, values), told, step.t)
         clean = _predict(region, snapshot, evaluate, how, k)
         before = earlier if step.extrapolate else None
         values, earlier = advance(values, clean, before, how.fresh(channels, *region, k), step), clean
@@ -76,14 +76,14 @@ def resample(region: Region, recorded: Recorded, told: Readable, evaluate: Evalu
 def _predict(region: Region, snapshot: Snapshot, evaluate: Evaluate, how: Sampling, k: int) -> Values:
     """The z_0 of `region` (c, y, x) that the owners of its pixels predict in step `k`."""
     channels, *size = snapshot.canvas.shape
-    corners = how.windows((size[0], size[1]), k)
-    number = {corner: index for index, corner in enumerate(corners)}
-    owner = owners((size[0], size[1]), how.window, corners)[region]
+    drawn = how.windows((size[0], size[1]), k)
+    number = {window: index for index, window in enumerate(drawn)}
+    owner = owners((size[0], size[1]), drawn)[region]
     clean = np.zeros((channels, *owner.shape), np.float32)
-    wanted = batches(np.unique(owner).tolist(), len(corners), how.batch_windows)
-    for batch, found in evaluate(snapshot, [[corners[index] for index in some] for some in wanted]):
-        for corner, values in zip(batch, found, strict=True):
-            _take(clean, owner == number[corner], values, snapshot.place(corner), region)
+    needed = {drawn[index] for index in np.unique(owner).tolist()}
+    for batch, found in evaluate(snapshot, filled(batches(drawn, how.window, how.batch_windows), needed)):
+        for window, values in zip(batch, found, strict=True):
+            _take(clean, owner == number[window], values, window.place, region)
     return clean
 
 
@@ -95,20 +95,17 @@ def _take(clean: Values, mine: NDArray[np.bool_], values: Values, place: Region,
         np.copyto(clean[:, *inside], values[:, *within(here, place)], where=mine[inside])
 
 
-def batches(needed: Sequence[int], count: int, batch: int) -> list[list[int]]:
-    """The windows `needed` of `count` in batches as large as those that the whole canvas is evaluated in.
+def filled(whole: Sequence[Sequence[Window]], needed: Collection[Window]) -> list[list[Window]]:
+    """The windows `needed` of the batches of the `whole` canvas in batches as large as those that they come from.
 
     A window's sums may depend on how many are evaluated with it, not on which: a batch is filled up by repeating one.
     """
-    tail = count % batch
-    found = []
-    whole = count - tail
-    groups = ((batch, [i for i in needed if i < whole]), (tail, [i for i in needed if i >= whole]))
-    for side, members in groups:
-        for at in range(0, len(members), side or 1):
-            part = members[at : at + side]
-            found.append(part + part[:1] * (side - len(part)))
-    return found
+    alike: dict[tuple[int, int, int], list[Window]] = {}
+    for batch in whole:
+        kind = (len(batch), batch[0].height, batch[0].width)
+        alike.setdefault(kind, []).extend(window for window in batch if window in needed)
+    parts = [(kind[0], some[at : at + kind[0]]) for kind, some in alike.items() for at in range(0, len(some), kind[0])]
+    return [part + part[:1] * (count - len(part)) for count, part in parts]
 
 
 def latents_of(part: Region, lines: tuple[decode.Axis, decode.Axis]) -> Region:

@@ -19,6 +19,7 @@ from tasks.rng import generator, normal
 from tasks.synthesis import conditioning, networks
 from tasks.synthesis.evaluate import guided
 from tasks.synthesis.params import DenoiserModel, DenoiserParams
+from tasks.synthesis.pictures import CHUNK
 from tasks.synthesis.schedule import Denoise, Process, add_noise, clean_of, forward_process, noise_of
 from tasks.synthesis.tiles import oriented
 
@@ -86,6 +87,7 @@ def held_out_losses(
     masks' doing: a network that listens has own < null < other.
     """
     count = len(data.latents)
+    place = next((weight.device for weight in network.parameters()), torch.device("cpu"))
     t = torch.arange(count) * params.diffusion.timesteps // count
     z0 = torch.from_numpy(np.array(data.latents[:, 0]))
     noise = torch.from_numpy(normal(tuple(z0.shape), params.seed, "held-out", "noise"))
@@ -94,11 +96,16 @@ def held_out_losses(
     told = {"null": null}
     if own[:, 1:].any():
         told |= {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0)}
-    with torch.inference_mode():
-        return {
-            f"held_out_loss_{name}": float(loss(network, Batch(z0, torch.from_numpy(c), noise, t), process))
-            for name, c in told.items()
-        }
+    found = {}
+    for name, condition in told.items():
+        whole = (z0, torch.from_numpy(condition), noise, t)
+        parts = (
+            Batch(*(values.to(place) for values in part))
+            for part in zip(*(torch.split(v, CHUNK) for v in whole), strict=True)
+        )
+        with torch.inference_mode():
+            found[f"held_out_loss_{name}"] = sum(float(loss(network, p, process)) * len(p.t) for p in parts) / count
+    return found
 
 
 @dataclass(frozen=True)
@@ -111,9 +118,9 @@ class Model:
     about: DenoiserModel
 
     def guided(self, guidance: float) -> list[Denoise]:
-        """The networks with classifier-free guidance of weight `guidance`."""
+        """The networks with classifier-free guidance of weight `guidance`; one that knows no classes needs none."""
         null = torch.from_numpy(conditioning.null(len(self.about.classes), 1, 1))
-        return [guided(network, null, guidance) for network in self.networks]
+        return [guided(network, null, guidance if self.about.classes else 0.0) for network in self.networks]
 
 
 def predictor(network: networks.Denoiser, process: Process, device: torch.device | str = "cpu") -> Denoise:

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from tasks.contracts import Record
 from tasks.errors import InputError, fault
-from tasks.learn.determinism import one_thread, stated
+from tasks.learn.determinism import device_of, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
-from tasks.store import open_array
 from tasks.synthesis import autoencoder, denoiser, figures, folder, masks, networks, tiles
 from tasks.synthesis.checkpoint import Run
 from tasks.synthesis.optimise import Objective, fit_network
@@ -20,8 +19,10 @@ from tasks.synthesis.params import AutoencoderModel, DenoiserModel, DenoiserPara
 from tasks.synthesis.ranks import Group, together
 from tasks.synthesis.schedule import Process, forward_process
 
+REPAIR = "rawmill repro denoiser"
 
-def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserParams) -> Job:
+
+def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserParams, repair: str = REPAIR) -> Job:
     """Check both inputs and plan the training. Raises `LineageError` and `InputError`."""
     table = tiles.read_tiles(raw)
     train = table[table["split"] == "train"]
@@ -35,11 +36,22 @@ def prepare(raw: Path, autoencoder_folder: Path, out: Path, params: DenoiserPara
         inputs=[artefact("slides", raw, out), artefact("autoencoder", autoencoder_folder, out)],
         params=params.model_dump(mode="json"),
         code=__name__,
-        repair="rawmill repro denoiser",
+        repair=repair,
         seed=params.seed,
         notes=stated(params.fit.device),
     )
     return start(out, plan, [folder.ITEM], lambda content: None)
+
+
+def seen(raw: Path, params: DenoiserParams) -> pd.DataFrame:
+    """The tiles as they are trained on: without their annotation where no step has a condition."""
+    table = tiles.read_tiles(raw)
+    return table.assign(annotated=0.0, mask="") if params.p_unconditional == 1 else table
+
+
+def known(raw: Path, params: DenoiserParams) -> tuple[str, ...]:
+    """The classes that the model can be told; none where no step has a condition."""
+    return () if params.p_unconditional == 1 else tuple(tiles.classes(raw))
 
 
 @one_thread()
@@ -47,14 +59,14 @@ def process(job: Job, item: str) -> None:
     """Encode the tiles once, train, resuming from a checkpoint, and write the model folder."""
     params = DenoiserParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
-    table = tiles.read_tiles(raw)
-    codec = autoencoder.load(folder.input_path(job, "autoencoder"))
+    table = seen(raw, params)
+    codec = autoencoder.load(folder.input_path(job, "autoencoder"), params.fit.device)
     train = table[table["split"] == "train"]
-    data = _data(job, raw, train, codec, params.orientations, "train")  # encoded here once, for all processes
+    data = _data(job, raw, train, codec, params, "train")  # encoded here once, for all processes
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
     network = cast(networks.Denoiser, run.network)
     network.load_state_dict(run.average)
-    network.eval()
+    network.eval().to(device_of(params.fit.device))
     metrics = _held_out(job, raw, table, codec, params, network, forward_process(params.diffusion))
     _write(job, raw, train, params, run, data, metrics)
 
@@ -65,8 +77,8 @@ def fit(job: Job, group: Group) -> Run:
     params = DenoiserParams.model_validate(job.plan["params"])
     raw = folder.input_path(job, "slides")
     codec = autoencoder.load(folder.input_path(job, "autoencoder"))
-    table = tiles.read_tiles(raw)
-    data = _data(job, raw, table[table["split"] == "train"], codec, params.orientations, "train")
+    table = seen(raw, params)
+    data = _data(job, raw, table[table["split"] == "train"], codec, params, "train")
     network = networks.denoiser(params.architecture, codec.channels, data.conditions.shape[1])
     networks.initialise(network, params.seed)
     forward = forward_process(params.diffusion)
@@ -78,17 +90,18 @@ def fit(job: Job, group: Group) -> Run:
 
 
 def _data(
-    job: Job, raw: Path, table: pd.DataFrame, codec: autoencoder.Codec, orientations: int, name: str
+    job: Job, raw: Path, table: pd.DataFrame, codec: autoencoder.Codec, params: DenoiserParams, name: str
 ) -> denoiser.Data:
     """Latents in each orientation and conditions of `table`, cached in the staging place."""
 
     def encode(tile: Any) -> NDArray[np.float32]:
         picture = tiles.picture(raw, tile)
-        return codec.encode(np.stack([tiles.oriented(picture, turn) for turn in range(orientations)]))
+        return codec.encode(np.stack([tiles.oriented(picture, turn) for turn in range(params.orientations)]))
 
     rows = list(table.itertuples(index=False))
     latents = tiles.cached(folder.cache(job, f"{name}-latents"), rows, encode)
-    conditions = tiles.cache_conditions(raw, table, codec.factor, folder.cache(job, f"{name}-conditions"))
+    path = folder.cache(job, f"{name}-conditions")
+    conditions = tiles.cache_conditions(raw, table, len(known(raw, params)), codec.factor, path)
     return denoiser.Data(latents, conditions, np.arange(len(table)), np.flatnonzero(table["annotated"].to_numpy() > 0))
 
 
@@ -108,7 +121,8 @@ def _held_out(
     if (test["annotated"] > 0).any():
         test = test[test["annotated"] > 0]
     chosen = test.iloc[np.unique(np.linspace(0, len(test) - 1, min(params.held_out_tiles, len(test))).astype(int))]
-    return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, 1, "held-out"), params, forward)
+    one = params.model_copy(update={"orientations": 1})
+    return denoiser.held_out_losses(network, _data(job, raw, chosen, codec, one, "held-out"), params, forward)
 
 
 def _write(
@@ -125,24 +139,22 @@ def _write(
         kind="denoiser",
         architecture=params.architecture,
         diffusion=params.diffusion,
-        classes=tuple(tiles.classes(raw)),
+        classes=known(raw, params),
         latent_channels=data.latents.shape[2],
         window_latent_px=data.latents.shape[3],
         autoencoder=entry["recipe"],
     )
     files = networks.save(job.content, run.average, model)
-    files.append(masks.save_bank(job.content, _annotations(raw, train, params.mask_reduction), params.mask_reduction))
+    files.append(_save_bank(job.content, raw, train, params.mask_reduction))
     metrics = metrics | ({"final_loss": run.curve[-1][1]} if run.curve else {})
     files += folder.write_tables(job, metrics, run.curve, _roles(train, data))
     files.append(figures.curve(run.curve, "loss", job.content / "figures" / "loss.png"))
     mark_done(job, folder.ITEM, files, {"metrics": metrics, "curve": run.curve})
 
 
-def _annotations(raw: Path, train: pd.DataFrame, reduction: int) -> dict[str, NDArray[np.uint8]]:
-    """The annotation of each training slide that has one, one pixel in `reduction`."""
-    named = train[train["mask"] != ""].drop_duplicates("item")
-    arrays = {row.item: open_array(raw / str(row.mask) / "0") for row in named.itertuples(index=False)}
-    return {str(item): np.asarray(array[::reduction, ::reduction], np.uint8) for item, array in arrays.items()}
+def _save_bank(content: Path, raw: Path, train: pd.DataFrame, reduction: int) -> Path:
+    slides, subtypes = tiles.annotations(raw, train, reduction)
+    return masks.save_bank(content, slides, reduction, subtypes)
 
 
 def _roles(train: pd.DataFrame, data: denoiser.Data) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from tasks.learn.determinism import one_thread
 from tasks.parallel import parallel
 from tasks.synthesis.canvas import Readable
 from tasks.synthesis.schedule import Denoise
-from tasks.synthesis.windows import Corner
+from tasks.synthesis.windows import Window
 
 Values = NDArray[np.float32]
 log = logging.getLogger("rawmill")
@@ -30,20 +30,14 @@ class Snapshot:
     canvas: Readable
     told: Readable
     t: int
-    window: Corner
 
-    def cut(self, corners: Sequence[Corner]) -> tuple[Values, Values]:
-        """z (n, c, h, w) and conditions (n, k, h, w) of some windows."""
-        places = [self.place(corner) for corner in corners]
+    def cut(self, windows: Sequence[Window]) -> tuple[Values, Values]:
+        """z (n, c, h, w) and conditions (n, k, h, w) of some windows of one size."""
+        places = [window.place for window in windows]
         return np.stack([self.canvas.read(*p) for p in places]), np.stack([self.told.read(*p) for p in places])
 
-    def place(self, corner: Corner) -> tuple[slice, slice]:
-        """Rows and columns of a window."""
-        (y, x), (height, width) = corner, self.window
-        return slice(y, y + height), slice(x, x + width)
 
-
-Evaluate = Callable[[Snapshot, Sequence[Sequence[Corner]]], Iterator[tuple[Sequence[Corner], Values]]]
+Evaluate = Callable[[Snapshot, Sequence[Sequence[Window]]], Iterator[tuple[Sequence[Window], Values]]]
 """(snapshot, batches of windows) -> each batch with the z_0 predicted for it (n, c, h, w), in any order."""
 
 
@@ -59,13 +53,13 @@ def in_threads(networks: Sequence[Denoise], most: int | None = None) -> Evaluate
 
 
 def _threads(take: Callable[[], Denoise], give_back: Callable[[Denoise], None], most: int | None) -> Evaluate:
-    def evaluate(snapshot: Snapshot, batches: Sequence[Sequence[Corner]]) -> Iterator[tuple[Sequence[Corner], Values]]:
-        def work(corners: Sequence[Corner]) -> tuple[Sequence[Corner], Values]:
+    def evaluate(snapshot: Snapshot, batches: Sequence[Sequence[Window]]) -> Iterator[tuple[Sequence[Window], Values]]:
+        def work(windows: Sequence[Window]) -> tuple[Sequence[Window], Values]:
             network = take()
             try:
                 with one_thread():
-                    z, told = snapshot.cut(corners)
-                    return corners, fitting(network, z, told, snapshot.t)
+                    z, told = snapshot.cut(windows)
+                    return windows, fitting(network, z, told, snapshot.t)
             finally:
                 give_back(network)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -51,6 +52,31 @@ def curve(points: Sequence[tuple[int, float]], label: str, path: Path) -> Path:
     axes.plot([step for step, _ in points], [value for _, value in points], color="#47688e")
     axes.set(xlabel="step", ylabel=label)
     axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", metadata={"Software": None})
+    return path
+
+
+def frequencies(rows: pd.DataFrame, path: Path) -> Path:
+    """Write bars of label frequencies, real beside generated, one panel a set of masks (thesis A, fig. 5.7), to a PNG.
+
+    `rows` is of `tasks.synthesis.frequencies.table`; returns the path.
+    """
+    names = list(dict.fromkeys(rows["masks"]))
+    figure = Figure(figsize=(3.4 * len(names) + 0.8, 3.2), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
+    for axes, name in zip(panels, names, strict=True):
+        own = rows[rows["masks"] == name]
+        for offset, kind, colour in ((-0.2, "real", "#47688e"), (0.2, "generated", "#e0913a")):
+            value, low, high = (own[column].to_numpy() for column in (kind, f"{kind}_low", f"{kind}_high"))
+            spread = np.clip([value - low, high - value], 0, None)
+            axes.bar(np.arange(len(own)) + offset, value, 0.38, yerr=spread, capsize=2, color=colour, label=kind)
+        axes.set_xticks(range(len(own)), list(own["label"]), rotation=30, ha="right")
+        axes.set_title(name, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("fraction of pixels")
+    panels[0].legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png", metadata={"Software": None})
     return path

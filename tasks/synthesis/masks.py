@@ -6,8 +6,8 @@ alone is enough to synthesise. Each mask records the tiles that its window touch
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy import ndimage
 
 from tasks.errors import InputError, fault
 from tasks.rng import generator
+from tasks.synthesis.cleaning import Classes, clean
 from tasks.synthesis.params import MaskParams
 
 BANK = "masks.safetensors"
 BAND = 256
 """Rows that are drawn out at a time."""
-Classes = NDArray[np.uint8]
-"""Class indices (y, x), 0 = unknown."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class Bank:
     reduction: int
     tiles: pd.DataFrame
     """`tile_id`, `item`, `y_px`, `x_px`, `height_px`, `width_px` of the training tiles."""
+    subtypes: Mapping[str, str] = field(default_factory=dict)
+    """Of the slides whose subtype is known."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Mask:
     reduction: int
     source: tuple[str, ...]
     """Ids of the training tiles that it was cut from; none where it was generated or given."""
+    subtype: str = ""
+    """Of the slide that it was cut from, or that it was generated for; empty where there is none."""
+    origin: str = "annotations"
+    """`annotations`, `generated` or `given`."""
 
     def read(self, window: tuple[slice, ...]) -> Classes:
         """Classes of rows and columns `window`, with smooth borders between them."""
@@ -59,18 +63,23 @@ class Mask:
         return resample(self.small[near[0], near[1]], corner, [s / self.reduction for s in size], size)
 
 
+def unknown(size_px: tuple[int, int]) -> Mask:
+    """A mask without classes, for a model that knows none."""
+    return Mask(size_px, np.zeros((1, 1), np.uint8), max(size_px), ())
+
+
 def _around(window: slice, reduction: int, length: int) -> slice:
     """The pixels of a small mask that a window of the whole one is interpolated from."""
     first, last = (window.start + 0.5) / reduction - 0.5, (window.stop - 0.5) / reduction - 0.5
     return slice(max(0, math.floor(first)), min(length, math.floor(last) + 2))
 
 
-def save_bank(folder: Path, slides: dict[str, Classes], reduction: int) -> Path:
+def save_bank(folder: Path, slides: dict[str, Classes], reduction: int, subtypes: Mapping[str, str]) -> Path:
     """Write the bank's annotations below `folder`; its tiles are those of the model's `tiles.parquet`."""
     save_file(
         {name: np.ascontiguousarray(slides[name]) for name in sorted(slides)},
         folder / BANK,
-        metadata={"bank": json.dumps({"reduction": reduction})},
+        metadata={"bank": json.dumps({"reduction": reduction, "subtypes": dict(subtypes)}, sort_keys=True)},
     )
     return folder / BANK
 
@@ -81,10 +90,11 @@ def load_bank(folder: Path) -> Bank:
     try:
         with safe_open(file, "numpy") as bank:
             slides = {name: bank.get_tensor(name) for name in bank.keys()}  # noqa: SIM118
-            reduction = int(json.loads(bank.metadata()["bank"])["reduction"])
+            about = json.loads(bank.metadata()["bank"])
+            reduction, subtypes = int(about["reduction"]), dict(about.get("subtypes", {}))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         raise InputError(fault(file, "cannot be read", "the masks of a denoiser", "train it again")) from None
-    return Bank(slides, reduction, pd.read_parquet(folder / "tiles.parquet"))
+    return Bank(slides, reduction, pd.read_parquet(folder / "tiles.parquet"), subtypes)
 
 
 def cut(bank: Bank, size_px: tuple[int, int], params: MaskParams, seed: int, sample: str) -> Mask:
@@ -117,7 +127,7 @@ def _draw(bank: Bank, size_px: tuple[int, int], params: MaskParams, draw: np.ran
     found = np.rot90(resample(slide, corner, window, (size[0], size[1])), turn)
     found = np.ascontiguousarray(found[:, ::-1] if flip else found)
     cleaned = clean(found, -(-params.smallest_region_px // reduction**2))
-    return Mask(size_px, cleaned, reduction, touched(bank, name, corner, window))
+    return Mask(size_px, cleaned, reduction, touched(bank, name, corner, window), bank.subtypes.get(name, ""))
 
 
 def resample(slide: Classes, corner: Sequence[float], window: Sequence[float], size: tuple[int, int]) -> Classes:
@@ -171,41 +181,3 @@ def touched(bank: Bank, slide: str, corner: Sequence[float], window: Sequence[fl
     meets = (t["y_px"] < top + height) & (t["y_px"] + t["height_px"] > top)
     meets &= (t["x_px"] < left + width) & (t["x_px"] + t["width_px"] > left)
     return tuple(sorted(set(t.loc[meets, "tile_id"])))
-
-
-def clean(mask: Classes, smallest_region_px: int) -> Classes:
-    """Connected regions (4-neighbours) of a class with fewer than `smallest_region_px` pixels become unknown, 0.
-
-    Thesis A, "Mask cleaning": regions of small magnitude are replaced with unknowns.
-    """
-    cleaned = mask.copy()
-    for index in np.unique(mask[mask > 0]):
-        regions, count = ndimage.label(mask == index)
-        sizes = np.bincount(regions.ravel(), minlength=count + 1)
-        small = sizes < smallest_region_px
-        small[0] = False
-        cleaned[small[regions]] = 0
-    return cleaned
-
-
-def given(path: Path, classes: int) -> Mask:
-    """A user's mask as it is. Raises `InputError`; see `read_png`."""
-    mask = read_png(path, classes)
-    return Mask((mask.shape[0], mask.shape[1]), mask, 1, ())
-
-
-def read_png(path: Path, classes: int) -> Classes:
-    """A user's mask: a single-channel 8-bit PNG of class indices 0 … classes. Raises `InputError`."""
-    from PIL import Image, UnidentifiedImageError
-
-    expected = f"a single-channel 8-bit PNG of class indices 0 to {classes}"
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            mode, mask = image.mode, np.asarray(image)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise InputError(fault(path, " ".join(str(error).split())[:200], expected, "save it again")) from None
-    if mode not in ("L", "P") or mask.dtype != np.uint8:
-        raise InputError(fault(path, f"a PNG of mode {mode}", expected, "save it again"))
-    if int(mask.max(initial=0)) > classes:
-        raise InputError(fault(path, f"class {int(mask.max())}", expected, "map it to the model's classes"))
-    return mask

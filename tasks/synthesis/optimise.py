@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tasks.errors import ParamsError, fault
 from tasks.learn.determinism import on_device
+from tasks.progress import at
 from tasks.synthesis import budget, checkpoint
 from tasks.synthesis.checkpoint import Learner, Run, learner
 from tasks.synthesis.feed import feed
@@ -91,6 +92,8 @@ def fit_network(
         run.micro = _micro(run, objective, fit, what, group, device)
         if fit.compile:
             network.compile()
+        if group.writes:
+            log.debug("%s: step %d of %d", what, run.step, fit.steps, extra=at(what, run.step, fit.steps))
         _train(run, objective, fit, path, what, group, device)
     _to_cpu(run)
     return run
@@ -182,18 +185,21 @@ def _follow(run: Run, decay: float) -> None:
 
 def _record(run: Run, fit: FitParams, what: str, group: Group) -> None:
     every = max(1, fit.steps // CURVE_POINTS)
-    if run.step % every:
+    whole = run.step % every == 0
+    mean = run.running / (every if whole else run.step % every)
+    if group.writes:
+        level, told = logging.INFO if whole else logging.DEBUG, (what, run.step, fit.steps)
+        log.log(level, "%s: step %d of %d, loss %.4f", *told, mean, extra=at(*told))
+    if not whole:
         return
-    mean = run.running / every
     if not math.isfinite(mean):
         remedy = "lower max_learning_rate, or write precision: float32"
         raise ParamsError(fault(f"{what}: step {run.step}", f"a loss of {mean}", "a number", remedy))
     run.running = 0.0
     run.curve.append((run.step, mean))
-    if group.writes:
-        log.info("%s: step %d of %d, loss %.4f", what, run.step, fit.steps, mean)
 
 
 def _to_cpu(run: Run) -> None:
     run.network.to("cpu")
+    run.network._compiled_call_impl = None  # what follows has other shapes, and the CPU may have no compiler
     run.average = {name: value.cpu() for name, value in run.average.items()}

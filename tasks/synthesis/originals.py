@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tasks.errors import InputError, fault
 from tasks.store import read_attributes
 from tasks.synthesis import inpaint, tiles
-from tasks.synthesis.masks import read_png
+from tasks.synthesis.mask_files import read_png
 from tasks.synthesis.params import SAME, InpaintParams
 
 PICTURE = "picture"

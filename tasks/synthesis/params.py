@@ -1,4 +1,4 @@
-"""Params of the stages `autoencoder`, `denoiser` and `synthesise` and of `inpaint`, and what `model.json` holds."""
+"""Params of `autoencoder`, `denoiser`, `synthesise` and `inpaint`, and what `model.json` holds."""
 
 from typing import Annotated, Literal, Self
 
@@ -115,6 +115,11 @@ class DenoiserArchitecture(Params):
     heads: Count | None
     """Of every attention layer; null: as many as its channels hold of `head_channels`."""
 
+    @property
+    def multiple(self) -> int:
+        """What the sides of a window must be multiples of: its levels halve it so often."""
+        return int(2 ** (len(self.channels) - 1))
+
 
 class DiffusionParams(Params):
     """The forward process and what the network's last layer stands for."""
@@ -147,34 +152,6 @@ class DenoiserParams(Params):
     held_out_tiles: Count
 
 
-class AutoencoderModel(Params):
-    """`model.json` of an autoencoder's folder."""
-
-    kind: Literal["autoencoder"]
-    architecture: AutoencoderArchitecture
-    latent_mean: tuple[float, ...]
-    """Of each latent channel over the training tiles."""
-    latent_std: Positive
-    """Of all channels together, about their means; latents are used less the mean, over this."""
-    tile_px: Count
-    pixel_size_um: Positive | None
-
-
-class DenoiserModel(Params):
-    """`model.json` of a denoiser's folder."""
-
-    kind: Literal["denoiser"]
-    architecture: DenoiserArchitecture
-    diffusion: DiffusionParams
-    classes: tuple[str, ...]
-    """Names of the mask's indices 1, 2, …"""
-    latent_channels: Count
-    window_latent_px: Count
-    """Side of the training tiles in latent pixels."""
-    autoencoder: str
-    """Recipe of the autoencoder whose latents it was trained on."""
-
-
 class SolverParams(Params):
     """How a canvas is sampled, whatever it is told."""
 
@@ -203,19 +180,60 @@ class SamplerParams(SolverParams):
     guidance: NonNegative
     """w of thesis A, eq. 2.7; 0 is conditional only."""
     record: bool
-    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood."""
+    """Keep the canvas after every step, so that a crop can be made again alone, from its neighbourhood. Not of masks,
+    which are kept whole."""
+
+
+class AutoencoderModel(Params):
+    """`model.json` of an autoencoder's folder."""
+
+    kind: Literal["autoencoder"]
+    architecture: AutoencoderArchitecture
+    latent_mean: tuple[float, ...]
+    """Of each latent channel over the training tiles."""
+    latent_std: Positive
+    """Of all channels together, about their means; latents are used less the mean, over this."""
+    tile_px: Count
+    pixel_size_um: Positive | None
+
+
+class DenoiserModel(Params):
+    """`model.json` of a denoiser's folder."""
+
+    kind: Literal["denoiser"]
+    architecture: DenoiserArchitecture
+    diffusion: DiffusionParams
+    classes: tuple[str, ...]
+    """Names of the mask's indices 1, 2, …"""
+    latent_channels: Count
+    window_latent_px: Count
+    """Side of the training tiles in latent pixels."""
+    autoencoder: str
+    """Recipe of the autoencoder whose latents it was trained on."""
+
+
+class GeneratedMaskParams(Params):
+    """How masks are generated; used where `source` is `generated`."""
+
+    subtypes: tuple[str, ...]
+    """Context prompts of the samples, taken in turn; the empty name is none. No names: all that the model knows."""
+    thinnest_px: Annotated[int, Field(ge=0)]
+    """Slivers between regions that are thinner become unknown; see tasks.synthesis.cleaning."""
+    sampler: SamplerParams
 
 
 class MaskParams(Params):
-    """How masks are cut from the real annotations."""
+    """Where masks come from: windows of the real annotations, or the mask denoiser."""
 
+    source: Literal["annotations", "generated"]
     zoom: tuple[Positive, Positive]
-    """Range of magnifications that a cut window is drawn at (log-uniform); 1 = as annotated."""
+    """Range of magnifications that a window of the annotations is drawn at (log-uniform); 1 = as annotated."""
     minimum_coverage: Fraction
     """Least annotated fraction of a mask; the best of `candidates` is taken when none reaches it."""
     candidates: Count
     smallest_region_px: Annotated[int, Field(ge=0)]
     """Regions of fewer pixels become unknown."""
+    generated: GeneratedMaskParams
 
 
 class SynthesiseParams(Params):

@@ -95,6 +95,9 @@ def together(work: Callable[[A, Group], R], argument: A, processes: int, device:
     if processes == 1:
         return work(argument, ALONE)
     Group(0, processes).device(device)
+    if multiprocessing.current_process().daemon:
+        wrong, remedy = f"{processes} processes from within a worker", "write 1, or run the stage outside the workers"
+        raise ParamsError(fault("fit.processes", wrong, "1 there", remedy))
     place.mkdir(parents=True, exist_ok=True)
     meeting = place / f"meeting-{os.getpid()}"
     meeting.unlink(missing_ok=True)

@@ -14,12 +14,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.progress import at
 from tasks.rng import generator
 from tasks.synthesis import noise
 from tasks.synthesis.canvas import Canvas, Readable, State
 from tasks.synthesis.evaluate import Evaluate, Snapshot
 from tasks.synthesis.schedule import Step, advance
-from tasks.synthesis.windows import LAWS, Corner, owners
+from tasks.synthesis.windows import LAWS, Size, Window, batches, owners
 
 log = logging.getLogger("rawmill")
 
@@ -30,14 +31,17 @@ class Sampling:
 
     steps: Sequence[Step]
     law: str
-    window: Corner
+    window: Size
+    """The size that the network was trained on."""
+    multiple: int
+    """What the sides of a window must be multiples of."""
     batch_windows: int
     seed: int
     name: str
 
-    def windows(self, canvas: Corner, k: int) -> list[Corner]:
+    def windows(self, canvas: Size, k: int) -> list[Window]:
         """The windows of step `k` in the order of ownership (thesis A, algorithm 2, lines 2 to 5)."""
-        return LAWS[self.law](canvas, self.window, generator(self.seed, self.name, f"windows/{k}"))
+        return LAWS[self.law](canvas, self.window, self.multiple, generator(self.seed, self.name, f"windows/{k}"))
 
     def first(self, channels: int, y: slice, x: slice) -> NDArray[np.float32]:
         """y_T, standard normal."""
@@ -78,15 +82,22 @@ def sample(
     state = state or State((channels, *size))
     if state.done() < 0:
         _begin(state, how, known)
+    _tell(how, max(0, state.done()), 0)
     for k in range(max(0, state.done()), len(how.steps)):
         count = _predict(told, evaluate, how, state, k)
         if known is not None:
             _settle(known, state.clean(k))
         _advance(how, state, k)
         state.commit(k + 1)
-        if (k + 1) * 10 // len(how.steps) > k * 10 // len(how.steps):
-            log.info("%s: step %d of %d, %d windows", how.name, k + 1, len(how.steps), count)
+        _tell(how, k + 1, count)
     return state.canvas(len(how.steps))
+
+
+def _tell(how: Sampling, done: int, windows: int) -> None:
+    """Each step to whoever shows progress, each tenth in the log."""
+    steps = len(how.steps)
+    level = logging.INFO if done * 10 // steps > (done - 1) * 10 // steps and windows else logging.DEBUG
+    log.log(level, "%s: step %d of %d, %d windows", how.name, done, steps, windows, extra=at(how.name, done, steps))
 
 
 def _begin(state: State, how: Sampling, known: Known | None) -> None:
@@ -108,21 +119,19 @@ def _predict(told: Readable, evaluate: Evaluate, how: Sampling, state: State, k:
     """The z_0 that the windows of step `k` predict, put together in `state.clean(k)`; returns how many they are."""
     before, clean = state.canvas(k), state.clean(k)
     size = (before.shape[1], before.shape[2])
-    corners = how.windows(size, k)
-    number = {corner: index for index, corner in enumerate(corners)}
-    owner = owners(size, how.window, corners)
-    snapshot = Snapshot(before, told, how.steps[k].t, how.window)
+    drawn = how.windows(size, k)
+    number = {window: index for index, window in enumerate(drawn)}
+    owner = owners(size, drawn)
     behind = np.ones(size, bool)
-    batches = [corners[at : at + how.batch_windows] for at in range(0, len(corners), how.batch_windows)]
-    for batch, found in evaluate(snapshot, batches):
-        for corner, values in zip(batch, found, strict=True):
-            place = snapshot.place(corner)
-            mine = owner[place] == number[corner]
-            clean.write(*place, values, mine)
-            behind[place] ^= mine
+    snapshot = Snapshot(before, told, how.steps[k].t)
+    for batch, found in evaluate(snapshot, batches(drawn, how.window, how.batch_windows)):
+        for window, values in zip(batch, found, strict=True):
+            mine = owner[window.place] == number[window]
+            clean.write(*window.place, values, mine)
+            behind[window.place] ^= mine
     if behind.any():  # time tracking: every pixel takes each step exactly once
         raise RuntimeError(f"{int(behind.sum())} pixels did not take step {k} exactly once")
-    return len(corners)
+    return len(drawn)
 
 
 def _advance(how: Sampling, state: State, k: int) -> None:

@@ -20,13 +20,16 @@ KEPT_BYTES = 2**28
 
 
 def read_tiles(raw: Path) -> pd.DataFrame:
-    """`tiles.parquet` of a slide store, with the column `annotated`: the fraction with a named class.
+    """`tiles.parquet` of a slide store, with the column `annotated`, the fraction with a named class; and `subtype`,
+    empty where a store of an earlier rawmill does not tell it.
 
     Raises `InputError` where there is no training tile or the training tiles differ in size or are not square.
     """
     tiles = pd.read_parquet(raw / "tiles.parquet").sort_values("tile_id", ignore_index=True)
     named = [name for name in tiles.columns if name.startswith("fraction_")]
     tiles["annotated"] = tiles[named].sum(axis=1)
+    if "subtype" not in tiles:
+        tiles["subtype"] = ""
     train = tiles[tiles["split"] == "train"]
     sizes = {tuple(size) for size in train[["height_px", "width_px"]].itertuples(index=False)}
     if len(sizes) != 1 or any(height != width for height, width in sizes):
@@ -45,9 +48,14 @@ def classes(raw: Path) -> list[str]:
     return [str(name) for name in read_attributes(raw)["classes"]]
 
 
+def place(raw: Path, item: str) -> Path:
+    """The picture of that name in a store of slides, or of images; a store has one kind."""
+    return raw / ("slides" if (raw / "slides").is_dir() else "images") / item
+
+
 def pixel_size_um(raw: Path, slide: str) -> float | None:
     """Physical side of a level-0 pixel in micrometer, or None where the slide's scale has no unit."""
-    image: Any = open_group(raw / "slides" / slide).attrs["ome"]
+    image: Any = open_group(place(raw, slide)).attrs["ome"]
     scales = image["multiscales"][0]
     if scales["axes"][-1].get("unit") != "micrometer":
         return None
@@ -62,6 +70,14 @@ def annotation(raw: Path, tile: Any) -> NDArray[np.uint8]:
     return np.asarray(open_array(raw / tile.mask / "0")[window], np.uint8)
 
 
+def annotations(raw: Path, rows: pd.DataFrame, reduction: int) -> tuple[dict[str, NDArray[np.uint8]], dict[str, str]]:
+    """The annotation (y, x) of each slide of `rows` that has one, one pixel in `reduction`; and known subtypes."""
+    named = rows[rows["mask"] != ""].drop_duplicates("item")
+    arrays = {str(row.item): open_array(raw / str(row.mask) / "0") for row in named.itertuples(index=False)}
+    slides = {item: np.asarray(array[::reduction, ::reduction], np.uint8) for item, array in arrays.items()}
+    return slides, {str(row.item): str(row.subtype) for row in named.itertuples(index=False) if row.subtype}
+
+
 class Windows:
     """Pixels of tiles (n, 3, y, x), uint8, read from their slides' chunks as they are asked for; a `pictures.Stack`.
 
@@ -71,7 +87,7 @@ class Windows:
 
     def __init__(self, raw: Path, tiles: pd.DataFrame) -> None:
         self.rows: list[Any] = list(tiles.itertuples(index=False))
-        self.slides = {name: open_array(raw / "slides" / name / "0") for name in sorted(set(tiles["item"]))}
+        self.slides = {name: open_array(place(raw, name) / "0") for name in sorted(set(tiles["item"]))}
         self.kept: dict[int, NDArray[np.uint8]] = {}
         each = 3 * int(self.rows[0].height_px) * int(self.rows[0].width_px)
         self.most = min(len(self.rows), KEPT_BYTES // each)
@@ -102,7 +118,7 @@ class Windows:
 def picture(raw: Path, tile: Any) -> NDArray[np.uint8]:
     """Pixels (3, y, x) of one row of `tiles.parquet`."""
     window = (slice(tile.y_px, tile.y_px + tile.height_px), slice(tile.x_px, tile.x_px + tile.width_px))
-    return np.asarray(open_array(raw / "slides" / tile.item / "0")[(slice(None), *window)], np.uint8)
+    return np.asarray(open_array(place(raw, str(tile.item)) / "0")[(slice(None), *window)], np.uint8)
 
 
 def cached(path: Path, rows: Sequence[Any], make: Callable[[Any], Array]) -> Array:
@@ -119,9 +135,8 @@ def cached(path: Path, rows: Sequence[Any], make: Callable[[Any], Array]) -> Arr
     return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def cache_conditions(raw: Path, tiles: pd.DataFrame, factor: int, path: Path) -> NDArray[np.float32]:
-    """Conditions (n, k, y/f, x/f) of `tiles`, memory-mapped."""
-    count = len(classes(raw))
+def cache_conditions(raw: Path, tiles: pd.DataFrame, count: int, factor: int, path: Path) -> NDArray[np.float32]:
+    """Conditions (n, k, y/f, x/f) of `tiles` for `count` classes, memory-mapped."""
     rows = list(tiles.itertuples(index=False))
     return cached(path, rows, lambda tile: condition(annotation(raw, tile), count, factor))
 

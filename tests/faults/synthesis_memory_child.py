@@ -37,7 +37,7 @@ CODEC = AutoencoderArchitecture(
     first_latent_noise=0.1,
 )
 NETWORK = DenoiserArchitecture(
-    channels=(8, 8), attention=(False, False), blocks_per_level=1, norm_groups=4, head_channels=8
+    channels=(8, 8), attention=(False, False), blocks_per_level=1, norm_groups=4, head_channels=8, heads=None
 )
 SYNTHESISE = {
     "seed": 1,
@@ -52,7 +52,14 @@ SYNTHESISE = {
         "record": False,
         "device": "cpu",
     },
-    "masks": {"zoom": [1.0, 1.0], "minimum_coverage": 0.0, "candidates": 1, "smallest_region_px": 256},
+}
+SYNTHESISE["masks"] = {
+    "source": "annotations",
+    "zoom": [1.0, 1.0],
+    "minimum_coverage": 0.0,
+    "candidates": 1,
+    "smallest_region_px": 256,
+    "generated": {"subtypes": [], "thinnest_px": 0, "sampler": SYNTHESISE["sampler"]},
 }
 
 
@@ -63,7 +70,7 @@ def publish(out: Path, network: "networks.Autoencoder | networks.Denoiser", abou
     files = networks.save(job.content, network.state_dict(), about)
     if isinstance(network, networks.Denoiser):
         coarse = generator(1, "bank", "classes").integers(0, 3, (BANK // 32, BANK // 32)).astype(np.uint8)
-        files.append(masks.save_bank(job.content, {"a": np.kron(coarse, np.ones((32, 32), np.uint8))}, REDUCTION))
+        files.append(masks.save_bank(job.content, {"a": np.kron(coarse, np.ones((32, 32), np.uint8))}, REDUCTION, {}))
         side = BANK * REDUCTION
         place = {"item": "a", "y_px": 0, "x_px": 0, "height_px": side, "width_px": side}
         pd.DataFrame([{"tile_id": "a", **place}]).to_parquet(job.content / "tiles.parquet")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tasks import store
@@ -24,6 +25,7 @@ def peak_mb(folder: Path, side_px: int) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)  # under a minute and a half on two quiet cores
 def test_memory_does_not_grow_with_the_canvas(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     peaks = {}
     for side in (4_096, 16_384):
@@ -31,6 +33,6 @@ def test_memory_does_not_grow_with_the_canvas(tmp_path: Path, record_property: C
         record_property(f"peak_mb_{side}", peaks[side])
         sample = tmp_path / str(side) / "tissue.zarr" / "samples" / "s00000"
         assert store.open_array(sample / "0").shape == (3, side, side)
-        assert len(set(store.open_array(sample / "labels" / "mask" / "0")[:256, :256].ravel())) > 1
+        assert len(np.unique(store.open_array(sample / "labels" / "mask" / "3")[:])) > 1
     print(f"peak RSS in MB: {peaks}")
     assert peaks[16_384] <= MOST_TIMES * peaks[4_096]

@@ -20,20 +20,8 @@ from tests.published_layouts import drone, microscopy
 from tests.servers import http_site
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = [
-    "repro",
-    "ingest",
-    "develop",
-    "drift",
-    "recommend",
-    "synthesize",
-    "inpaint",
-    "regenerate",
-    "audit",
-    "trace",
-    "uses",
-    "report",
-]
+COMMANDS = ["repro", "ingest", "develop", "drift", "recommend", "train", "synthesize", "inpaint", "regenerate"]
+COMMANDS += ["audit", "trace", "uses", "report"]
 
 
 @pytest.fixture

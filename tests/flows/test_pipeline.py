@@ -20,7 +20,10 @@ OUTPUTS = [
     *(f"data/sources/{d}" for d in ("microscopy", "drone", "slides")),
     *(f"data/raw/{d}.zarr" for d in ("microscopy", "drone", "slides")),
     *(f"data/variants/{d}/{v}.zarr" for d in ("microscopy", "drone") for v in VARIANTS),
-    *(f"data/models/{m}" for m in ("microscopy", "drone", "autoencoder", "denoiser", "encoder", "segmenter")),
+    *(
+        f"data/models/{m}"
+        for m in ("microscopy", "drone", "autoencoder", "denoiser", "mask_denoiser", "encoder", "segmenter")
+    ),
     "data/synthetic/tissue.zarr",
     *(f"data/drift/microscopy/{part}" for part in ("synthesis", "forensics", "optimisation", "report")),
     "data/reports/evaluation",

@@ -10,7 +10,7 @@ import yaml
 
 from flows import cli, repro
 from flows._graph import Graph, read_graph
-from flows._local import workers
+from flows._workers import workers
 from flows.repro import GraphFailed, last_word, repro_here
 from tasks.errors import ParamsError
 

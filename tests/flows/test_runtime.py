@@ -9,8 +9,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 
 from flows import _runtime
-from flows._local import workers
 from flows._runtime import run_stage, stage_flow, task
+from flows._workers import workers
 from tasks import output
 from tasks.errors import InputError, StoreError
 from tasks.lineage import ledger

@@ -25,7 +25,8 @@ def models(tmp_path_factory) -> Path:
 @pytest.fixture
 def rawmill(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Runs the command in a folder that holds `models`; returns its exit code, stdout and stderr."""
-    shutil.copytree(models, tmp_path / "models")
+    for name in ("raw", "models"):
+        shutil.copytree(models.parent / name, tmp_path / name)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(MODEL_SECTIONS))
     monkeypatch.chdir(tmp_path)
 
@@ -50,6 +51,19 @@ def test_a_sample_of_the_command_comes_out_the_same(rawmill) -> None:
     code, out, _ = rawmill("regenerate", "x.zarr#s00000", "--out", "kept", "--json")
     assert (code, json.loads(out)["state"]) == (0, "same")
     assert tree_of(Path("kept")) == tree_of(Path("x.zarr/samples/s00000"))
+
+
+def test_a_sample_is_traced_to_its_mask_and_to_the_tiles_that_trained_the_models(rawmill) -> None:
+    assert rawmill(*SYNTHESIZE, "--out", "x.zarr", "--size", "32x32")[0] == 0
+    code, out, err = rawmill("trace", "x.zarr#s00000", "--json")
+    assert code == 0, err
+    story = json.loads(out)
+    inputs = {below["role"]: below for below in story["inputs"]}
+    assert {"autoencoder", "denoiser", "mask"} <= set(inputs)
+    cut = story["facts"]["samples"][0]["mask_source"]
+    assert cut and sorted(cut) == inputs["mask"]["parts"]
+    assert inputs["mask"]["path"] == "raw/slides.zarr"
+    assert inputs["denoiser"]["facts"]["tiles"] == {"labelled": 24, "unlabelled": 32}
 
 
 def test_a_sample_that_is_not_the_same_ends_with_code_4(rawmill, monkeypatch) -> None:

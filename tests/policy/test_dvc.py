@@ -17,14 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in DOCUMENT.items()}
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-FOR_THE_COMMAND = {
-    "ingest.files",
-    "drift_files.ingested",
-    "drift_files.classification",
-    "drift_files.segmentation",
-    "inpaint",
-}
-"""Sections that no stage reads: `rawmill ingest`, `rawmill drift` and `rawmill inpaint` do."""
+FOR_THE_COMMAND = {"ingest.files", "drift_files.ingested", "drift_files.classification", "drift_files.segmentation"}
+FOR_THE_COMMAND |= {"inpaint", "train_files.ingested"}
+"""Sections that no stage reads: `rawmill ingest`, `rawmill drift`, `rawmill inpaint` and `rawmill train` do."""
 
 
 def module(stage: str) -> str:

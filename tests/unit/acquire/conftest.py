@@ -29,4 +29,5 @@ def slides() -> SlidesParams:
     """One slide of 512 pixels in two levels."""
     full = load(PARAMS, "acquire.slides", SlidesParams)
     small = {"slides": 1, "held_out": (), "side_px": 512, "levels": 2, "region_um": 60.0, "candidates": 4}
+    small["subtypes"] = {"solid": full.subtypes["solid"].model_copy(update={"slides": ("slide1",)})}
     return full.model_copy(update=small)

@@ -99,3 +99,10 @@ def test_manifest_is_sorted_whatever_the_order(tmp_path: Path) -> None:
     assert [row["file"] for row in read] == ["a.tif", "b.tif", "c.tif"]
     assert tuple(read[0]) == files.COLUMNS
     assert float(read[0]["intensity"]) == 0.05
+
+
+def test_the_manifest_has_subtypes_where_a_row_has_one(tmp_path: Path) -> None:
+    rows = [dict.fromkeys(files.COLUMNS, "") | {"file": "a.tif", "subtype": "solid"}]
+    rows.append(dict.fromkeys(files.COLUMNS, "") | {"file": "b.tif"})
+    with files.write_manifest(tmp_path, rows).open(newline="") as file:
+        assert [row["subtype"] for row in csv.DictReader(file)] == ["solid", ""]

@@ -55,7 +55,7 @@ def test_a_slide_is_the_same_whatever_the_rest_of_the_picture_shows(
     slides: SlidesParams, monkeypatch: pytest.MonkeyPatch, name: str, own: slice
 ) -> None:
     params = slides.model_copy(update={"held_out": ("slide3",), "candidates": 2})
-    classes = tissue.regions(params, rng.generator(1, name, "test"))
+    classes = tissue.regions(params, params.subtypes["solid"], rng.generator(1, name, "test"))
     plain = tissue.paint(params, name, classes)
     picture = pictures.load("tissue")
     other = np.random.default_rng(0).integers(0, 256, picture.shape, dtype=np.uint8)
@@ -71,7 +71,7 @@ def test_a_slide_is_the_same_whatever_the_rest_of_the_picture_shows(
 def test_every_class_looks_like_itself_in_the_held_out_slide_too(slides: SlidesParams) -> None:
     """Tumour is darker and bluer than stroma and necrosis redder than tumour, whichever part the texture is of."""
     params = slides.model_copy(update={"held_out": ("slide3",), "stain_spread": 0.0})
-    classes = tissue.regions(params, rng.generator(1, "slide1", "test"))
+    classes = tissue.regions(params, params.subtypes["solid"], rng.generator(1, "slide1", "test"))
     for name in ("slide1", "slide3"):
         shown = tissue.display(tissue.paint(params, name, classes))
         glass, tumour, stroma, necrosis = (shown[:, classes == k].mean(axis=1) for k in range(1, 5))

@@ -12,6 +12,9 @@ from tasks import rng
 from tasks.acquire import annotations, tissue
 from tasks.acquire import slides as scanner
 from tasks.acquire.params import SlidesParams
+from tasks.params import load
+
+PROJECT = Path(__file__).parents[3]
 
 
 def test_separation_recovers_known_stains() -> None:
@@ -30,17 +33,36 @@ def test_display_and_linear_are_inverse_and_srgb() -> None:
 
 
 def test_regions_nest_and_have_their_shares(slides: SlidesParams) -> None:
-    classes = tissue.regions(slides, rng.generator(1, "slide1", "test"))
+    layout = slides.subtypes["solid"]
+    classes = tissue.regions(slides, layout, rng.generator(1, "slide1", "test"))
     count = np.bincount(classes.ravel(), minlength=5)
     assert count[0] == 0 and (count[1:] > 0.01 * classes.size).all()
     inner = count[tissue.TUMOUR] + count[tissue.NECROSIS]
-    assert inner / (inner + count[tissue.STROMA]) == pytest.approx(tissue.TUMOUR_SHARE, abs=0.01)
-    assert count[tissue.NECROSIS] / inner == pytest.approx(tissue.NECROSIS_SHARE, abs=0.01)
+    assert inner / (inner + count[tissue.STROMA]) == pytest.approx(layout.tumour_share, abs=0.01)
+    assert count[tissue.NECROSIS] / inner == pytest.approx(layout.necrosis_share, abs=0.01)
+
+
+def border_share(classes: np.ndarray) -> float:
+    """Share of neighbouring pixels that are tissue of two classes."""
+    a, b = classes[:, 1:], classes[:, :-1]
+    return float(((a != b) & (a != tissue.GLASS) & (b != tissue.GLASS)).mean())
+
+
+def test_subtypes_differ_in_class_shares_and_in_the_size_of_regions(slides: SlidesParams) -> None:
+    full = load(PROJECT / "params.yaml", "acquire.slides", SlidesParams)
+    found = {
+        name: [tissue.regions(slides, layout, rng.generator(k, "slide1", "test")) for k in range(3)]
+        for name, layout in full.subtypes.items()
+    }
+    tumour = {name: np.mean([(c == tissue.TUMOUR).mean() for c in all_of]) for name, all_of in found.items()}
+    borders = {name: np.mean([border_share(c) for c in all_of]) for name, all_of in found.items()}
+    assert tumour["solid"] > 1.3 * tumour["scattered"]
+    assert borders["scattered"] > 1.3 * borders["solid"]
 
 
 @pytest.fixture(scope="module")
 def painted(slides: SlidesParams) -> tuple[np.ndarray, np.ndarray]:
-    classes = tissue.regions(slides, rng.generator(1, "slide1", "test"))
+    classes = tissue.regions(slides, slides.subtypes["solid"], rng.generator(1, "slide1", "test"))
     return tissue.paint(slides, "slide1", classes), classes
 
 

@@ -91,6 +91,7 @@ def test_slides(tmp_path: Path, slides: SlidesParams) -> None:
         feature["properties"]["classification"]["name"]
         for feature in json.loads((record.path / row["mask"]).read_bytes())["features"]
     }
+    assert row["subtype"] == "solid"
     assert names <= set(slides.classes) and len(names) >= 3
     assert tifffile.imread(record.path / row["file"]).shape == (512, 512, 3)
     assert made(tmp_path / "b", slides, "slides").root == record.root
@@ -132,6 +133,7 @@ def test_pieces_may_overlap_by_half_at_most(slides: SlidesParams) -> None:
         ({"picture_columns_px": {"training": [400, 512], "held_out": [0, 401]}}, "share columns"),
         ({"picture_columns_px": {"training": [0, 400], "held_out": [470, 512]}}, "at least patch_px 48 wide"),
         ({"picture_columns_px": {"training": [0, 272], "held_out": [288, 513]}}, "end at 512 at most"),
+        ({"subtypes": {}}, "subtypes name no slide, must name each of slide1 once"),
         ({"held_out": ["slide1", "slide2"]}, "held_out names slide2, must be among slide1 to slide1"),
     ],
 )

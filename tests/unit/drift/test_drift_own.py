@@ -51,30 +51,6 @@ def test_a_task_whose_truth_is_not_there_is_refused(tmp_path: Path) -> None:
         own.task_of(masks, "classification")
 
 
-def test_only_a_raw_store_is_taken_for_one(tmp_path: Path, crops: Path, frames: Path, crop_views: Any) -> None:
-    for store_of in (crops, frames):
-        own.check_raw(store_of)
-    with pytest.raises(InputError, match="views of 'bare'; expected a raw store"):
-        own.check_raw(crop_views["bare"])
-    slides = tmp_path / "slides.zarr"
-    store.create_group(slides, {"rawmill": {"version": 1, "kind": "slides", "classes": []}})
-    with pytest.raises(InputError, match="a store of slides; expected a raw store"):
-        own.check_raw(slides)
-
-
-@pytest.mark.parametrize("text", ["", "{}", "no JSON", "[1]", '{"zarr_format": 3, "node_type": "group"}'])
-def test_a_stray_zarr_json_makes_no_store(tmp_path: Path, text: str) -> None:
-    (tmp_path / "zarr.json").write_text(text)
-    with pytest.raises(InputError, match=r"another zarr\.json; expected a raw store"):
-        own.check_raw(tmp_path)
-
-
-def test_a_store_is_no_folder_of_files(tmp_path: Path) -> None:
-    assert own.is_store(raw(tmp_path / "raw.zarr", [{}]))
-    assert not own.is_store(tmp_path)
-    assert not own.is_store(tmp_path / "none")
-
-
 def test_two_groups_of_the_intensity_are_needed_and_two_folds_to_train(tmp_path: Path) -> None:
     car, dim = {"label": "car"}, {"label": "car", "group": "b", "intensity": 0.1}
     store_of = {

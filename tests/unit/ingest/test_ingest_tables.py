@@ -49,6 +49,7 @@ BAD_ROWS = {
     "no intensity": ({"intensity": ""}, "intensity ''"),
     "zero intensity": ({"intensity": "0"}, "intensity '0'"),
     "intensity over one": ({"intensity": "1.01"}, "intensity '1.01'"),
+    "subtype of two words": ({"subtype": "two words"}, "subtype 'two words'"),
     "intensity nan": ({"intensity": "nan"}, "intensity 'nan'"),
 }
 
@@ -62,6 +63,20 @@ def test_a_bad_line_is_named_and_the_others_stay(folder: Path, name: str) -> Non
     assert len(bad) == 1
     assert words in str(bad[0])
     assert str(bad[0]).startswith(f"{folder / 'manifest.csv'}: line 3: ")
+
+
+def test_a_manifest_may_tell_subtypes(folder: Path) -> None:
+    makers.write_manifest(folder, [row(subtype="solid"), row(id="b")])
+    good, bad = read_manifest(folder)
+    assert [entry.subtype for entry in good] == ["solid", ""] and not bad
+    makers.write_manifest(folder, [row()])
+    assert [entry.subtype for entry in read_manifest(folder)[0]] == [""]
+
+
+def test_a_line_of_too_many_fields_is_told_how_many_there_should_be(folder: Path) -> None:
+    (folder / "manifest.csv").write_text("file,id,group,label,mask,intensity,subtype\na.tif,a,a,,,1.0,solid,x\n")
+    _, bad = read_manifest(folder)
+    assert "8 fields" in str(bad[0]) and "expected 7" in str(bad[0])
 
 
 def test_lines_with_one_id_are_all_refused(folder: Path) -> None:

@@ -263,6 +263,7 @@ def test_runs_are_found_by_what_the_page_says(page: str, project: Path, tmp_path
         '<td>segmenter</td><td>IoU of tumour</td><td class="n">0.512</td>',
         '<td>segmenter</td><td>IoU of stroma</td><td class="n">–</td>',
         '<td>autoencoder</td><td>PSNR in dB</td><td class="n">30.250</td>',
+        '<td class="n">0.150</td><td>no prompt 0.160, another subtype 0.170</td>',
         '<td class="n">0.264</td><td>no mask 0.267, another tile&#39;s mask 0.297</td>',
     ],
 )

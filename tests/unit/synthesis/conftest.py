@@ -3,9 +3,15 @@
 from pathlib import Path
 
 import pytest
-from planted_slides import AUTOENCODER, DENOISER, INPAINT, SYNTHESISE, carry_out, plant
+from planted_slides import AUTOENCODER, DENOISER, INPAINT, MASK_DENOISER, SYNTHESISE, carry_out, plant
 
-from tasks.synthesis.params import AutoencoderParams, DenoiserParams, InpaintParams, SynthesiseParams
+from tasks.synthesis.mask_params import MaskDenoiserParams
+from tasks.synthesis.params import (
+    AutoencoderParams,
+    DenoiserParams,
+    InpaintParams,
+    SynthesiseParams,
+)
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +50,14 @@ def models(raw) -> Path:
     params = DenoiserParams.model_validate(DENOISER)
     carry_out(denoiser_step, denoiser_step.prepare(raw, folder / "autoencoder", folder / "denoiser", params))
     return folder
+
+
+@pytest.fixture(scope="session")
+def mask_model(raw) -> Path:
+    """A mask denoiser of a few steps."""
+    from tasks.synthesis import mask_denoiser_step
+
+    out = raw.parents[1] / "mask-models" / "mask_denoiser"
+    params = MaskDenoiserParams.model_validate(MASK_DENOISER)
+    carry_out(mask_denoiser_step, mask_denoiser_step.prepare(raw, out, params))
+    return out

@@ -11,6 +11,7 @@ from tasks.rng import generator
 
 TILE, SIDE = 32, 128
 CLASSES = ["red", "blue"]
+SUBTYPES = {"a": "one", "b": "two", "c": "one"}
 COLOURS = np.array([(235, 235, 235), (200, 60, 60), (60, 60, 200)])
 
 
@@ -32,7 +33,8 @@ def rows(slide: str, split: str, mask: np.ndarray) -> list[dict]:
             shares = {f"fraction_{name}": float((crop == k + 1).mean()) for k, name in enumerate(CLASSES)}
             window = {"y_px": y, "x_px": x, "height_px": TILE, "width_px": TILE}
             tile = {"tile_id": f"{slide}-{y:04d}-{x:04d}", "source": f"{slide}.tif", "item": slide, "mask": path}
-            found.append({**tile, **window, "split": split, "coverage": 1.0, "group": slide, **shares})
+            place = {"split": split, "coverage": 1.0, "group": slide, "subtype": SUBTYPES[slide]}
+            found.append({**tile, **window, **place, **shares})
     return found
 
 
@@ -121,21 +123,51 @@ DENOISER = {
     "mask_reduction": 2,
     "held_out_tiles": 4,
 }
+SAMPLER = {
+    "steps": 3,
+    "solver": "ddim",
+    "eta": 0.0,
+    "law": "random",
+    "guidance": 1.0,
+    "batch_windows": 8,
+    "record": False,
+    "device": "cpu",
+}
+MASK_DENOISER = {
+    "seed": 10,
+    "architecture": DENOISER["architecture"],
+    "diffusion": {"timesteps": 100, "schedule": "flow", "prediction": "flow"},
+    "fit": FIT,
+    "p_unconditional": 0.2,
+    "reduction": 4,
+    "window_px": 16,
+    "signal": 0.5,
+    "minimum_coverage": 0.6,
+    "candidates": 4,
+    "held_out_windows": 4,
+    "comparison": {
+        "sides_px": [64, 96],
+        "masks": 3,
+        "thinnest_px": 8,
+        "smallest_region_px": 32,
+        "sampler": SAMPLER,
+        "draws": 20,
+        "confidence": 0.95,
+    },
+}
 SYNTHESISE = {
     "seed": 9,
     "count": 2,
     "sizes_px": [[64, 64], [70, 90]],
-    "sampler": {
-        "steps": 3,
-        "solver": "ddim",
-        "eta": 0.0,
-        "law": "random",
-        "guidance": 1.0,
-        "batch_windows": 8,
-        "record": False,
-        "device": "cpu",
+    "sampler": SAMPLER,
+    "masks": {
+        "source": "annotations",
+        "zoom": [0.7, 1.5],
+        "minimum_coverage": 0.6,
+        "candidates": 4,
+        "smallest_region_px": 16,
+        "generated": {"subtypes": [], "thinnest_px": 8, "sampler": SAMPLER},
     },
-    "masks": {"zoom": [0.7, 1.5], "minimum_coverage": 0.6, "candidates": 4, "smallest_region_px": 16},
 }
 INPAINT = {
     "seed": 9,

@@ -154,6 +154,8 @@ def test_scaled_latents_have_zero_mean_and_unit_variance(network, autoencoder_pa
     assert np.mean(latents.var(axis=(0, 2, 3))) == pytest.approx(1, abs=1e-4)
     direct = network.decode(network.encode(to_network(tiles[:2]))[0]).detach().numpy()
     assert np.abs(codec.decode(latents[:2]) - direct).max() < 1e-4
+    together = codec.decode(latents)
+    assert all(np.array_equal(codec.decode(latents[k : k + 1])[0], one) for k, one in enumerate(together))
 
 
 def test_batches_depend_on_seed_and_step_only(autoencoder_params):

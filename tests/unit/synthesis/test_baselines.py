@@ -20,7 +20,7 @@ LABELS = 3
 
 
 def how(solver="ddim", eta=0.0, batch=4):
-    return Sampling(plan_steps(PROCESS, 6, solver, eta), "random", WINDOW, batch, 5, "s")
+    return Sampling(plan_steps(PROCESS, 6, solver, eta), "random", WINDOW, 1, batch, 5, "s")
 
 
 def told(height, width):
@@ -125,30 +125,29 @@ def test_a_pass_for_each_label_takes_2l_minus_1_forwards_and_chooses_by_the_mask
 @pytest.mark.parametrize("canvas", [(8, 8), (16, 24), (19, 13), (8, 9)])
 def test_coefficients_sum_to_one_everywhere(canvas):
     total = np.zeros(canvas, int)
-    for factor, (top, left), (height, width) in pieces(canvas, WINDOW):
-        assert height > 0 and width > 0
-        total[top : top + height, left : left + width] += factor
+    for window, factor in pieces(canvas, WINDOW).items():
+        assert window.height > 0 and window.width > 0
+        total[window.place] += factor
     assert (total == 1).all()
 
 
 def test_pieces_of_two_by_two_windows():
-    found = sorted(pieces((12, 12), WINDOW))
-    windows = [(1, (y, x), (8, 8)) for y in (0, 4) for x in (0, 4)]
-    overlaps = [(-1, (4, x), (4, 8)) for x in (0, 4)] + [(-1, (y, 4), (8, 4)) for y in (0, 4)]
-    assert found == sorted([*windows, *overlaps, (1, (4, 4), (4, 4))])
+    windows = {(y, x, 8, 8): 1 for y in (0, 4) for x in (0, 4)}
+    overlaps = {(4, x, 4, 8): -1 for x in (0, 4)} | {(y, 4, 8, 4): -1 for y in (0, 4)}
+    assert pieces((12, 12), WINDOW) == {**windows, **overlaps, (4, 4, 4, 4): 1}
 
 
 @pytest.mark.parametrize("canvas", [(8, 8), (24, 40), (19, 29)])
 def test_sliding_windows_go_outwards_and_each_finds_half_of_it_made(canvas):
     made = np.zeros(canvas, int)
     count = 0
-    for number, corners in enumerate(outwards(canvas, WINDOW)):
+    for number, windows in enumerate(outwards(canvas, WINDOW)):
         now = np.zeros(canvas, int)
-        for y, x in corners:
+        for window in windows:
             count += 1
-            held = (made[y : y + 8, x : x + 8] > 0).mean()
+            held = (made[window.place] > 0).mean()
             assert held >= 0.5 if number else held == 0
-            now[y : y + 8, x : x + 8] += 1
+            now[window.place] += 1
         assert now.max() == 1
         made += now
     assert made.min() >= 1 and count == len(halves(canvas[0], 8)) * len(halves(canvas[1], 8))
@@ -157,7 +156,7 @@ def test_sliding_windows_go_outwards_and_each_finds_half_of_it_made(canvas):
 def test_what_a_sliding_window_finds_is_held():
     """Each pixel is what the first window that covered it made of it: the first window's pixels are a run alone."""
     first = next(outwards((16, 24), WINDOW))[0]
-    y, x = (slice(at, at + 8) for at in first)
+    y, x = first.place
     one = how()
     whole = BASELINES["sliding"]((16, 24), local, one)
     z, c = one.first(2, y, x), torch.from_numpy(told(16, 24).read(y, x))[None]

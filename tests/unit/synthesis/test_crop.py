@@ -15,7 +15,7 @@ from tasks.synthesis.params import DiffusionParams
 from tasks.synthesis.pictures import CHUNK, to_pictures
 from tasks.synthesis.sampler import Sampling, sample
 from tasks.synthesis.schedule import forward_process, plan_steps
-from tasks.synthesis.windows import LAWS
+from tasks.synthesis.windows import LAWS, Window
 
 PROCESS = forward_process(DiffusionParams(timesteps=100, schedule="scaled_linear", prediction="epsilon"))
 CANVAS, WINDOW = (27, 34), (8, 8)
@@ -24,7 +24,7 @@ REGIONS = [(slice(9, 15), slice(12, 23)), (slice(0, 3), slice(30, 34)), (slice(2
 
 
 def how(solver="ddim", eta=0.0, law="random", batch=1):
-    return Sampling(plan_steps(PROCESS, 6, solver, eta), law, WINDOW, batch, 5, "s")
+    return Sampling(plan_steps(PROCESS, 6, solver, eta), law, WINDOW, 1, batch, 5, "s")
 
 
 def network():
@@ -98,17 +98,18 @@ def test_the_region_itself_is_not_taken_from_the_record(tmp_path):
 def test_another_seed_is_another_region(tmp_path):
     one, region = how(), REGIONS[0]
     state = whole(one, tmp_path)
-    other = Sampling(one.steps, one.law, one.window, 1, 6, "s")
+    other = Sampling(one.steps, one.law, one.window, 1, 1, 6, "s")
     assert not np.array_equal(
         [*crop.resample(region, state.canvas, told(), Told(), other)][-1], state.canvas(6).read(*region)
     )
 
 
 def test_batches_keep_the_size_that_each_window_was_evaluated_in():
-    assert crop.batches([0, 5, 9], 10, 4) == [[0, 5, 0, 0], [9, 9]]
-    assert crop.batches([1, 2, 3, 4, 6], 8, 4) == [[1, 2, 3, 4], [6, 6, 6, 6]]
-    assert crop.batches([2], 3, 16) == [[2, 2, 2]]
-    assert crop.batches([2, 0], 5, 1) == [[2], [0]]
+    a, b, c, d, e = (Window(8 * k, 0, 8, 8) for k in range(5))
+    low, wide = Window(40, 0, 4, 8), Window(44, 0, 8, 12)
+    whole = [[a, b], [c, d], [e], [low, wide._replace(height=4, width=8)], [wide]]
+    assert crop.filled(whole, {a, c, e}) == [[a, c], [e]]
+    assert crop.filled(whole, {a, b, d, low, wide}) == [[a, b], [d, d], [low, low], [wide]]
 
 
 class Decoder:

@@ -100,3 +100,14 @@ def test_held_out_losses_tell_own_masks_from_others(data, denoiser_params):
     found = denoiser.held_out_losses(Listener(), data, denoiser_params, forward())
     assert found["held_out_loss_own_mask"] == 0
     assert found["held_out_loss_other_mask"] > 0.9 and found["held_out_loss_null"] > 0.8
+
+
+def test_held_out_losses_are_means_over_all_tiles_and_say_null_alone_without_labels(denoiser_params):
+    """37 tiles go through in three parts, the last smaller; a constant's loss is a mean over all elements."""
+    latents = normal((37, 1, 3, 8, 8), 1, "tiles", "latents")
+    unknown = np.zeros((37, 4, 8, 8), np.float32)
+    unknown[:, 0] = 1
+    bare = denoiser.Data(latents, unknown, np.arange(37), np.arange(0))
+    found = denoiser.held_out_losses(Constant(), bare, denoiser_params, forward())
+    noise = normal((37, 3, 8, 8), denoiser_params.seed, "held-out", "noise")
+    assert found == {"held_out_loss_null": pytest.approx(float(np.mean((noise - 0.25) ** 2)), rel=1e-5)}

@@ -24,7 +24,7 @@ def plan(schedule="cosine", steps=7, solver="ddim", eta=0.0, times=1):
 
 
 def how(steps, name="s"):
-    return Sampling(steps, "random", WINDOW, 3, 5, name)
+    return Sampling(steps, "random", WINDOW, 1, 3, 5, name)
 
 
 def network(z, condition, t):
@@ -116,7 +116,7 @@ def test_jumps_recover_a_gaussian_from_its_exact_score():
         alpha, sigma = float(process.signal[t]), float(process.noise[t])
         return 1.7 + alpha * 0.16 / (alpha**2 * 0.16 + sigma**2) * (z - alpha * 1.7)
 
-    one = Sampling(plan(steps=100, times=2), "random", (32, 32), 16, 1, "s")
+    one = Sampling(plan(steps=100, times=2), "random", (32, 32), 1, 16, 1, "s")
     found = everything(sample(told(size=(64, 64)), 2, in_threads([exact]), one))
     assert abs(found.mean() - 1.7) < 0.03
     assert abs(found.std() - 0.4) < 0.03

@@ -4,9 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from planted_slides import SYNTHESISE
+from scipy import ndimage
 
 from tasks.errors import InputError
-from tasks.synthesis.masks import Bank, clean, cut, load_bank, read_png, resample, touched
+from tasks.rng import generator
+from tasks.synthesis.cleaning import clean
+from tasks.synthesis.mask_files import read_png
+from tasks.synthesis.masks import Bank, cut, load_bank, resample, save_bank, touched
 from tasks.synthesis.params import MaskParams
 
 
@@ -25,7 +30,15 @@ def whole(mask):
     return mask.read((slice(0, mask.size_px[0]), slice(0, mask.size_px[1])))
 
 
-PARAMS = MaskParams(zoom=(0.8, 2.0), minimum_coverage=0.7, candidates=8, smallest_region_px=10)
+PARAMS = MaskParams.model_validate(
+    {
+        **SYNTHESISE["masks"],
+        "zoom": (0.8, 2.0),
+        "minimum_coverage": 0.7,
+        "candidates": 8,
+        "smallest_region_px": 10,
+    }
+)
 
 
 def test_resampling_at_scale_one_is_the_slide_itself():
@@ -38,6 +51,22 @@ def test_resampling_at_twice_the_size_keeps_areas():
     found = resample(quarters().slides["a"], (0, 0), (64, 64), (256, 256))
     assert found.shape == (256, 256)
     assert [(found == k).mean() for k in range(4)] == pytest.approx([0.25] * 4, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("corner", "window", "size"), [((3.3, 4.1), (40.0, 17.5), (601, 130)), ((-5, 30), (90, 50), (64, 300))]
+)
+def test_resampling_is_bilinear_interpolation_of_each_class(corner, window, size):
+    """Against scipy's: the drawn class has the largest share, or is as near to it as rounding leaves it."""
+    slide = generator(2, "slide", "classes").integers(0, 4, (64, 64)).astype(np.uint8)
+    places = [
+        np.clip(c + (np.arange(n) + 0.5) * w / n - 0.5, 0, 63) for c, w, n in zip(corner, window, size, strict=True)
+    ]
+    grid = np.stack(np.meshgrid(*places, indexing="ij"))
+    shares = np.stack([ndimage.map_coordinates((slide == k).astype(np.float64), grid, order=1) for k in range(4)])
+    found = resample(slide, corner, window, size)
+    assert np.abs(np.take_along_axis(shares, found[None].astype(int), 0)[0] - shares.max(0)).max() < 1e-5
+    assert (found == shares.argmax(0)).mean() > 0.99
 
 
 def test_touched_tiles_are_those_that_the_window_overlaps():
@@ -83,6 +112,18 @@ def test_cleaning_drops_small_regions_only():
     expected[:10, :10], expected[12:15, 12:15] = 1, 1
     assert np.array_equal(found, expected)
     assert np.array_equal(clean(mask, 0), mask)
+
+
+def test_a_bank_comes_back_with_its_subtypes_and_cuts_name_them(tmp_path):
+    bank = quarters()
+    save_bank(tmp_path, bank.slides, 4, {"a": "one"})
+    bank.tiles.to_parquet(tmp_path / "tiles.parquet")
+    found = load_bank(tmp_path)
+    assert found.subtypes == {"a": "one"} and found.reduction == 4
+    assert np.array_equal(found.slides["a"], bank.slides["a"])
+    mask = cut(found, (32, 32), PARAMS, 3, "s1")
+    assert (mask.subtype, mask.origin) == ("one", "annotations")
+    assert cut(bank, (32, 32), PARAMS, 3, "s1").subtype == ""
 
 
 def test_a_folder_without_masks_is_refused(tmp_path):

@@ -1,12 +1,16 @@
 """Attention is PyTorch's fused one, with the heads that the params say."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from monai.networks.blocks.selfattention import SABlock
 from torch.nn import functional
 
+from tasks.params import load
 from tasks.rng import normal
 from tasks.synthesis import networks
-from tasks.synthesis.params import DenoiserArchitecture
+from tasks.synthesis.params import DenoiserArchitecture, DenoiserParams
 
 
 def denoiser(heads):
@@ -38,6 +42,24 @@ def test_every_attention_layer_calls_the_fused_kernel_with_its_heads(monkeypatch
     assert passed(made).shape == (2, 3, 16, 16)
     assert len(calls) == 7 and {shape[-1] for shape in calls} == {8}
     assert {shape[2]: shape[1] for shape in calls} == expected
+
+
+def test_at_paper_scale_attention_has_four_heads_of_32_at_sides_32_16_and_8():
+    """Thesis A, table 5.1; built on the meta device, without memory."""
+    params = load(Path(__file__).parents[3] / "params" / "paper.yaml", "train.denoiser", DenoiserParams)
+    with torch.device("meta"):
+        made = networks.denoiser(params.architecture, 4, 7)
+        sides = []
+        for block in made.modules():
+            if isinstance(block, SABlock):
+                assert (block.num_heads, block.dim_head, block.use_flash_attention) == (4, 32, True)
+                block.register_forward_hook(lambda module, inputs, output: sides.append(output.shape[1] ** 0.5))
+        z, condition = (torch.zeros(1, channels, 64, 64) for channels in (4, 7))
+        assert made(z, condition, torch.zeros(1, dtype=torch.long)).shape == (1, 4, 64, 64)
+    assert set(sides) == {32, 16, 8}
+    assert (params.fit.batch, params.fit.steps, params.diffusion.timesteps, params.p_unconditional) == (
+        128, 250000, 1000, 0.5,
+    )  # fmt: skip
 
 
 def test_the_fused_kernel_is_attention():

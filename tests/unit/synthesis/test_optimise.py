@@ -1,5 +1,7 @@
 """The training loop: PyTorch's own one-cycle law, exact resume, parts of a batch, precision, the average."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -158,6 +160,36 @@ def test_float16_resumes_with_its_loss_scale(tmp_path):
         fit_network(network, sums(network), fit(precision="float16"), path, "run")
         runs.append(path.read_bytes())
     assert runs[0] == runs[1] and b"_growth_tracker" in runs[0]
+
+
+class Named(torch.nn.Module):
+    """PyTorch compiles what is not its own."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def test_a_compiled_network_keeps_the_names_of_its_weights(tmp_path, monkeypatch):
+    """By a backend that takes no C++ compiler: the forward pass goes through it, the checkpoint is the same."""
+    made = []
+
+    def backend(graph, inputs):
+        made.append(len(inputs))
+        return graph.forward
+
+    monkeypatch.setattr(torch.nn.Module, "compile", functools.partialmethod(torch.nn.Module.compile, backend=backend))
+    files = []
+    for compiled in (False, True):
+        network = Named(linear())
+        files.append(tmp_path / f"{compiled}.st")
+        fit_network(network, sums(network), fit(compile=compiled), files[-1], "run")
+        assert bool(made) == compiled
+    torch._dynamo.reset()
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_it_learns_and_the_average_follows(tmp_path):

@@ -1,12 +1,13 @@
 """Two gloo processes on the CPU: the weights of one with the same batch, exact resume, one line where one dies."""
 
+import multiprocessing
 import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from tasks.errors import StoreError
+from tasks.errors import ParamsError, StoreError
 from tasks.rng import normal
 from tasks.synthesis.optimise import Objective, fit_network
 from tasks.synthesis.params import FitParams
@@ -87,3 +88,9 @@ def test_shares_cover_a_batch_once_and_differ_by_one_at_most(batch, size):
     shares = [range(batch)[Group(rank, size).rows(batch)] for rank in range(size)]
     assert [row for share in shares for row in share] == list(range(batch))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1 and min(map(len, shares)) >= 1
+
+
+def test_a_worker_that_may_have_no_children_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    with pytest.raises(ParamsError, match="from within a worker"):
+        together(work, (str(tmp_path / "state"), 2, None, 0), 2, "cpu", tmp_path)

@@ -26,7 +26,7 @@ WINDOW = (8, 8)
 
 
 def how(steps=7, solver="ddim", eta=0.0, law="random", batch=1, seed=5, name="s"):
-    return Sampling(plan_steps(PROCESS, steps, solver, eta), law, WINDOW, batch, seed, name)
+    return Sampling(plan_steps(PROCESS, steps, solver, eta), law, WINDOW, 1, batch, seed, name)
 
 
 def network():
@@ -66,8 +66,8 @@ def algorithm_2(condition, denoise, how, channels):
     for k, step in enumerate(how.steps):
         replica, predicted = y.copy(), np.zeros_like(y)
         time = len(how.steps) - k - 1
-        for top, left in LAWS[how.law]((height, width), how.window, generator(how.seed, how.name, f"windows/{k}")):
-            here = np.s_[:, top : top + how.window[0], left : left + how.window[1]]
+        for window in LAWS[how.law]((height, width), how.window, 1, generator(how.seed, how.name, f"windows/{k}")):
+            here = (slice(None), *window.place)
             z = torch.from_numpy(replica[here].copy())[None]
             c = torch.from_numpy(condition[here].copy())[None]
             z0 = denoise(z, c, step.t)[0].numpy()
@@ -143,7 +143,7 @@ def test_a_state_that_records_keeps_the_canvas_of_every_step(tmp_path):
     state = State((3, 19, 13), tmp_path, record=True)
     expected = made((19, 13), how(), state=state)
     assert np.array_equal(everything(state.canvas(7)), expected)
-    after_two = Sampling(how().steps[:2], "random", WINDOW, 1, 5, "s")
+    after_two = Sampling(how().steps[:2], "random", WINDOW, 1, 1, 5, "s")
     assert np.array_equal(everything(state.canvas(2)), made((19, 13), after_two))
 
 
@@ -231,7 +231,7 @@ def gaussian(process, mean, deviation):
 )
 def test_a_gaussian_is_recovered_from_its_exact_score(schedule, prediction, solver, eta, steps):
     process = forward(schedule, 1000, prediction)
-    one = Sampling(plan_steps(process, steps, solver, eta), "random", (32, 32), 16, 1, "s")
+    one = Sampling(plan_steps(process, steps, solver, eta), "random", (32, 32), 1, 16, 1, "s")
     nothing = Uniform(np.zeros(1, np.float32), 64, 64)
     y = everything(sample(nothing, 2, in_threads([gaussian(process, 1.7, 0.4)]), one))
     assert abs(y.mean() - 1.7) < 0.02
@@ -255,3 +255,12 @@ def test_ddim_is_of_the_first_order_and_dpm_solver_is_nearer_with_half_the_steps
     assert error("ddim", 20) / error("ddim", 40) == pytest.approx(2, abs=0.35)
     assert error("dpm_solver_pp", 20) < 0.5 * error("ddim", 20)
     assert error("dpm_solver_pp", 20) < error("ddim", 40)
+
+
+def test_each_step_is_told_to_whoever_shows_progress(caplog, tmp_path):
+    caplog.set_level("DEBUG", "rawmill")
+    made((19, 13), how(steps=25), state=State((3, 19, 13), tmp_path))
+    told_steps = [record for record in caplog.records if hasattr(record, "progress")]
+    assert [record.progress for record in told_steps] == [("s", k, 25) for k in range(26)]
+    assert [r.progress[1] for r in told_steps if r.levelname == "INFO"] == [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]
+    assert all("windows" in record.getMessage() for record in told_steps)

@@ -11,8 +11,8 @@ FACTOR, SIDE, WINDOW = 4, 96, (16, 16)
 
 
 def owner():
-    corners = random_windows((SIDE, SIDE), WINDOW, generator(1, "s", "windows"))
-    return owners((SIDE, SIDE), WINDOW, corners)
+    corners = random_windows((SIDE, SIDE), WINDOW, 1, generator(1, "s", "windows"))
+    return owners((SIDE, SIDE), corners)
 
 
 def picture(steps):

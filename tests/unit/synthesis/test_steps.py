@@ -78,7 +78,8 @@ def test_synthetic_store_holds_pairs_and_their_table(corpus, models):
     assert store.read_attributes(corpus.path)["synthetic"] is True
     table = pd.read_parquet(corpus.path / "samples.parquet")
     assert list(table.columns) == [
-        "sample_id", "seed", "height_px", "width_px", "guidance", "steps", "mask_source", "recipe",
+        "sample_id", "seed", "height_px", "width_px", "guidance", "steps", "mask_source", "mask_origin", "subtype",
+        "recipe",
     ]  # fmt: skip
     assert table[["height_px", "width_px"]].to_numpy().tolist() == [[64, 64], [70, 90]]
     known = set(pd.read_parquet(models / "denoiser" / "tiles.parquet")["tile_id"])

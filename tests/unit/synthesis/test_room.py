@@ -1,0 +1,69 @@
+"""What a batch needs of memory: smaller steps first change no byte, and a smaller batch is said."""
+
+import os
+
+import pytest
+from planted_slides import DENOISER, SYNTHESISE, carry_out
+
+from tasks.store import open_array
+from tasks.synthesis import evaluate, room, step
+from tasks.synthesis.params import DenoiserModel, SamplerParams, SynthesiseParams
+from tasks.synthesis.sampler import Sampling
+
+ABOUT = DenoiserModel.model_validate(
+    {
+        "kind": "denoiser",
+        "architecture": DENOISER["architecture"],
+        "diffusion": DENOISER["diffusion"],
+        "classes": ["a"],
+        "latent_channels": 3,
+        "window_latent_px": 8,
+        "autoencoder": "",
+    }
+)
+PARAMS = SamplerParams.model_validate(SYNTHESISE["sampler"])
+HOW = Sampling((), "random", (8, 8), 2, 8, 1, "s")
+
+
+def test_a_window_needs_what_its_levels_hold():
+    """8 channels of 8 x 8 and 16 of 4 x 4, one block a level: 3 outputs kept of each, 10 of 24 channels at work."""
+    one = 4 * (3 * 8 * 64 + 3 * 16 * 16 + 10 * 24 * 64)
+    assert room.window_bytes(ABOUT, 0.0) == one
+    assert room.window_bytes(ABOUT, 1.5) == 2 * one
+
+
+@pytest.mark.parametrize(
+    ("windows", "beside", "batch", "most"),
+    [
+        (1000, 1, 8, 4),
+        (1000, 100, 8, 1),
+        (24, 1, 8, 3),
+        (23, 1, 8, 2),
+        (8, 1, 8, 1),
+        (7, 1, 7, 1),
+        (7, 2, 3, 1),
+        (0, 1, 1, 1),
+    ],
+)
+def test_fewer_batches_at_a_time_then_smaller_ones(windows, beside, batch, most, monkeypatch, caplog):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    monkeypatch.setattr(room, "available_bytes", lambda: windows * room.window_bytes(ABOUT, PARAMS.guidance))
+    found, threads = room.fitted(HOW, PARAMS, ABOUT, beside)
+    assert (found.batch_windows, threads) == (batch, most)
+    assert ("going on with" in caplog.text) is (batch < 8)
+    assert found.steps == HOW.steps and found.seed == HOW.seed
+
+
+def test_a_sample_is_made_with_the_batch_that_fits_and_says_so(models, tmp_path, monkeypatch, caplog):
+    seen = []
+    real = evaluate.Snapshot.cut
+    monkeypatch.setattr(
+        evaluate.Snapshot, "cut", lambda self, corners: seen.append(len(corners)) or real(self, corners)
+    )
+    about = step.networks.read_model(models / "denoiser", DenoiserModel)
+    monkeypatch.setattr(room, "available_bytes", lambda: 3 * room.window_bytes(about, 1.0))
+    params = SynthesiseParams.model_validate({**SYNTHESISE, "count": 1})
+    record = carry_out(step, step.prepare(models, tmp_path / "o.zarr", params, "o", "again"))
+    assert max(seen) == 3
+    assert "s00000: a batch of 8 windows needs about" in caplog.text and "going on with 3 windows" in caplog.text
+    assert open_array(record.path / "samples" / "s00000" / "0").shape == (3, 64, 64)
