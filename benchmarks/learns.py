@@ -13,6 +13,8 @@ as far as these could still write them down.
 import argparse
 import json
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -158,6 +160,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # so that the clock is written down
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     values, clock = settings(arguments.dataset, arguments.small), Clock(out / "seconds.json")
