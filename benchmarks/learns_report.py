@@ -17,7 +17,7 @@ from tasks.synthesis.figures import coloured
 
 Picture = NDArray[np.uint8]
 """(3, y, x)"""
-SHOWN, GAP_PX, MOST_BYTES = 6, 6, 500_000
+SHOWN, GAP_PX, SMALLER, MOST_BYTES = 6, 6, 3, 500_000
 QUALITIES = (90, 85, 80, 75, 70, 60)
 SETS = ("real_train", "synthetic", "blurred", "shuffled_pixels", "gaussian_noise")
 
@@ -88,12 +88,12 @@ def _costs(seconds: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
 
 
 def picture(out: Path) -> None:
-    """Real held-out windows; the first samples as they came, under their masks; the large canvas with its mask."""
+    """Real held-out windows; the first samples as they came, under their masks; the large canvas, its mask smaller."""
     samples = sorted(p.name for p in (out / "synthetic" / "tissue.zarr" / "samples").iterdir() if p.is_dir())[:SHOWN]
     pairs = [sample(out / "synthetic" / "tissue.zarr" / "samples" / name) for name in samples]
     large, mask = sample(out / "synthetic" / "canvas.zarr" / "samples" / "s00000")
     real = real_windows(out / "raw" / "slides.zarr", pairs[0][0].shape[1])
-    rows = [real, [mask for _, mask in pairs], [image for image, _ in pairs], [large], [mask]]
+    rows = [real, [mask for _, mask in pairs], [image for image, _ in pairs], [large], [mask[:, ::SMALLER, ::SMALLER]]]
     save(page(rows), out / "picture.jpg")
 
 
