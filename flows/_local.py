@@ -1,8 +1,9 @@
 """Run a step right here, without Prefect or DVC: for the `rawmill` command on a user's own files."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from functools import partial
 
 from rich.console import Console
 from rich.progress import Progress
@@ -45,13 +46,21 @@ def _process(step: Step, job: Job) -> None:
         for wave in waves(job):
             waiting = todo(job, wave)
             progress.advance(bar, len(wave) - len(waiting))
-            with ThreadPoolExecutor(workers()) as pool:
-                futures = [pool.submit(_item, step, job, item) for item in waiting]
-                _await_all(futures, lambda: progress.advance(bar))
+            _carry_out_all([partial(_item, step, job, item) for item in waiting], lambda: progress.advance(bar))
+
+
+def _carry_out_all(pieces: Sequence[Callable[[], None]], advance: Callable[[], None]) -> None:
+    """Side by side. One alone in this thread, where Ctrl-C ends it in the midst: it may be hours of training."""
+    if len(pieces) == 1:
+        pieces[0]()
+        advance()
+        return
+    with ThreadPoolExecutor(workers()) as pool:
+        _await_all([pool.submit(piece) for piece in pieces], advance)
 
 
 def _await_all(futures: list[Future[None]], advance: Callable[[], None]) -> None:
-    """Wait for all; the first error is raised when the others are done, Ctrl-C at once."""
+    """Wait for all; the first error is raised when the others are done, Ctrl-C when those that have begun are."""
     errors = []
     try:
         for future in as_completed(futures):

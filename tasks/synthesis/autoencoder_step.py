@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from tasks.contracts import Record
 from tasks.errors import ParamsError, fault
-from tasks.learn.determinism import device_of, one_thread, stated
+from tasks.learn.determinism import device_of, on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.synthesis import autoencoder, figures, folder, networks, perceptual, reconstruct, tiles
@@ -60,10 +60,14 @@ def _encoder(folder: Path | None) -> Path:
     return folder
 
 
-@one_thread()
 def process(job: Job, item: str) -> None:
     """Train, resuming from a checkpoint, and write the model folder."""
     params = AutoencoderParams.model_validate(job.plan["params"])
+    with on_device(params.fit.device):
+        _make(job, params)
+
+
+def _make(job: Job, params: AutoencoderParams) -> None:
     raw = folder.input_path(job, "slides")
     table = tiles.read_tiles(raw)
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)

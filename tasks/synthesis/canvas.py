@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,19 +40,19 @@ class Canvas:
             with storage_faults(path), path.open("ab") as file:  # reserved, lest a full disk show as SIGBUS in a map
                 os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * 4)
 
-    def _values(self) -> Values:
+    def _values(self, mode: Literal["r", "r+"]) -> Values:
         if self.path is None:
             return self._memory
-        mapped: Values = np.memmap(self.path, "<f4", "r+", shape=self.shape)
+        mapped: Values = np.memmap(self.path, "<f4", mode, shape=self.shape)
         return mapped
 
     def read(self, y: slice, x: slice) -> Values:
         """(c, y, x), a copy."""
-        return np.array(self._values()[:, y, x])
+        return np.array(self._values("r")[:, y, x])
 
     def write(self, y: slice, x: slice, values: Values, where: NDArray[np.bool_] | None = None) -> None:
         """Set `values` (c, y, x), only at the pixels (y, x) that `where` marks."""
-        here = self._values()[:, y, x]
+        here = self._values("r+")[:, y, x]
         if where is None:
             here[...] = values
         else:
@@ -94,11 +94,14 @@ class State:
 
     def canvas(self, k: int) -> Canvas:
         """y after `k` steps."""
-        return self._named(f"y-{k:04d}" if self.record else f"y-{k % 2}")
+        return self._named(self._name(k))
 
     def clean(self, k: int) -> Canvas:
         """z_0 as predicted in step `k`."""
         return self._named(f"clean-{k % 2}")
+
+    def _name(self, k: int) -> str:
+        return f"y-{k:04d}" if self.record else f"y-{k % 2}"
 
     def _named(self, name: str) -> Canvas:
         if name not in self._open:
@@ -106,10 +109,19 @@ class State:
         return self._open[name]
 
     def done(self) -> int:
-        """How many steps are done; -1 where not even the first noise is whole."""
+        """How many steps are done; -1 where not even the first noise is whole, or what they left is not there any more:
+        a canvas that is gone must not come back as zeros."""
         if self.folder is None or not (self.folder / "state.json").exists():
             return -1
-        return int(json.loads((self.folder / "state.json").read_bytes())["done"])
+        try:
+            done = int(json.loads((self.folder / "state.json").read_bytes())["done"])
+        except ValueError:  # of a machine that stopped
+            return -1
+        left = [self._name(done), *([f"clean-{(done - 1) % 2}"] if done else [])]
+        return done if all(name in self._open or self._whole(self.folder / f"{name}.f32") for name in left) else -1
+
+    def _whole(self, file: Path) -> bool:
+        return file.is_file() and file.stat().st_size == int(np.prod(self.shape)) * 4
 
     def commit(self, done: int) -> None:
         """`done` steps are whole: what comes after begins there."""

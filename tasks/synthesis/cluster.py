@@ -51,15 +51,15 @@ def address() -> str | None:
 
 
 def on_cluster(address: str, network: Network) -> Evaluate:
-    """Batches on the workers of the scheduler at `address`; a snapshot must lie in files. Raises `InputError` where no
-    worker answers there."""
+    """Batches on the workers of the scheduler at `address`; a snapshot must lie in files, at absolute paths. Raises
+    `InputError` where no worker answers there, or none is left."""
     weights = (network.folder / networks.WEIGHTS).stat().st_mtime_ns
 
     def evaluate(snapshot: Snapshot, batches: Sequence[Sequence[Window]]) -> Iterator[tuple[Sequence[Window], Values]]:
         from distributed import as_completed
 
         client = _client(address)
-        seats = AHEAD * sum(client.nthreads().values())
+        seats = AHEAD * _threads_of(client, address)
         waiting = iter(batches)
         first = [_submit(client, network, weights, snapshot, batch) for batch in islice(waiting, seats)]
         running: Any = as_completed(first)  # type: ignore[no-untyped-call]
@@ -81,11 +81,18 @@ def _client(address: str) -> Any:
 
     try:
         client: Any = Client(address, timeout="10s")  # type: ignore[no-untyped-call]
-    except OSError:
-        raise InputError(fault(address, "no answer", "a Dask scheduler", "start one, or unset RAWMILL_DASK")) from None
-    if not client.nthreads():
-        raise InputError(fault(address, "no workers", "at least one", "start `dask worker` for this scheduler"))
+    except (OSError, ValueError) as error:  # what is no address at all is a ValueError
+        wrong = str(error) if isinstance(error, ValueError) else "no answer"
+        raise InputError(fault(address, wrong, "a Dask scheduler", "start one, or unset RAWMILL_DASK")) from None
+    _threads_of(client, address)
     return client
+
+
+def _threads_of(client: Any, address: str) -> int:
+    threads = sum(client.nthreads().values())
+    if not threads:
+        raise InputError(fault(address, "no workers", "at least one", "start `dask worker` for this scheduler"))
+    return int(threads)
 
 
 def evaluate_batch(

@@ -6,7 +6,6 @@ lies around the region only what these windows see: that comes from the record, 
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from tasks.synthesis import decode
 from tasks.synthesis.autoencoder import Codec
 from tasks.synthesis.canvas import Readable, Uniform
 from tasks.synthesis.evaluate import Evaluate, Snapshot
-from tasks.synthesis.pictures import chunks, to_pictures
+from tasks.synthesis.pictures import to_pictures
 from tasks.synthesis.sampler import Sampling
 from tasks.synthesis.schedule import advance
 from tasks.synthesis.windows import Window, batches, owners
@@ -114,39 +113,16 @@ def latents_of(part: Region, lines: tuple[decode.Axis, decode.Axis]) -> Region:
     return y, x
 
 
-def _needed(part: slice, line: decode.Axis) -> list[int]:
-    return sorted({k for piece in line.pieces(part) for k in line.meeting(piece)})
-
-
 def _reach(part: slice, line: decode.Axis) -> slice:
-    needed = _needed(part, line)
+    needed = sorted({k for piece in line.pieces(part) for k in line.meeting(piece)})
     return slice(line.starts[needed[0]], line.starts[needed[-1]] + line.side)
 
 
 def pixels(
-    region: Region, latents: Values, part: Region, columns: slice, codec: Codec, lines: tuple[decode.Axis, decode.Axis]
+    region: Region, latents: Values, part: Region, codec: Codec, lines: tuple[decode.Axis, decode.Axis]
 ) -> NDArray[np.uint8]:
-    """Pixels (3, y, x) of `part`, decoded from the `latents` (c, y, x) of `region`, which hold all that it needs.
-
-    `columns` of the image, which hold `part`, were decoded together when the image was written: windows are decoded in
-    as large a stack as then, with others in the place of those that are not needed.
-    """
-    inside = set(_needed(part[1], lines[1]))
-    wanted = [k in inside for k in _needed(columns, lines[1])]
+    """Pixels (3, y, x) of `part`, decoded from the `latents` (c, y, x) of `region`, which hold all that it needs."""
     height, width = (line.starts[-1] + line.side for line in lines)
     canvas = Patched(Uniform(np.zeros(codec.channels, np.float32), height, width), region, latents)
-    seen = decode.Blend(canvas, partial(_decode_some, codec, wanted), *lines)
-    strips = np.concatenate([to_pictures(strip) for strip in seen.strips(part[0], columns)], axis=1)
-    return strips[:, :, part[1].start - columns.start : part[1].stop - columns.start]
-
-
-def _decode_some(codec: Codec, wanted: Sequence[bool], stack: Values) -> Values:
-    """The windows of `stack` (n, c, h, w) that are `wanted`, decoded; zeros in the place of the others."""
-    side = stack.shape[-1] * codec.factor
-    made = np.zeros((len(stack), 3, side, side), np.float32)
-    for together in chunks(np.arange(len(stack))):
-        some = [int(i) for i in together if wanted[i]]
-        if some:
-            padded = some + some[:1] * (len(together) - len(some))
-            made[some] = codec.decode(stack[padded])[: len(some)]
-    return made
+    strips = decode.Blend(canvas, codec.decode, *lines).strips(*part)
+    return np.concatenate([to_pictures(strip) for strip in strips], axis=1)

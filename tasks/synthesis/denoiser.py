@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from tasks.rng import generator, normal
 from tasks.synthesis import conditioning, networks
@@ -65,7 +65,7 @@ def draw_batch(data: Data, params: DenoiserParams, step: int, part: slice = slic
     return Batch(*(torch.from_numpy(values) for values in (z0, np.stack(told), noise, t)))
 
 
-def loss(network: networks.Denoiser, batch: Batch, process: Process) -> Tensor:
+def loss(network: nn.Module, batch: Batch, process: Process) -> Tensor:
     """Mean squared error of the predicted noise, a scalar (algorithm 1, line 5); of a flow, that of eps - z_0."""
     alpha, sigma = (values.to(batch.z0.device) for values in process.at(batch.t.cpu().numpy()))
     z = add_noise(batch.z0, batch.noise, alpha, sigma)
@@ -87,7 +87,6 @@ def held_out_losses(
     masks' doing: a network that listens has own < null < other.
     """
     count = len(data.latents)
-    place = next((weight.device for weight in network.parameters()), torch.device("cpu"))
     t = torch.arange(count) * params.diffusion.timesteps // count
     z0 = torch.from_numpy(np.array(data.latents[:, 0]))
     noise = torch.from_numpy(normal(tuple(z0.shape), params.seed, "held-out", "noise"))
@@ -96,16 +95,20 @@ def held_out_losses(
     told = {"null": null}
     if own[:, 1:].any():
         told |= {"own_mask": own, "other_mask": np.roll(own, count // 2, axis=0)}
-    found = {}
-    for name, condition in told.items():
-        whole = (z0, torch.from_numpy(condition), noise, t)
-        parts = (
-            Batch(*(values.to(place) for values in part))
-            for part in zip(*(torch.split(v, CHUNK) for v in whole), strict=True)
+    batches = {name: Batch(z0, torch.from_numpy(condition), noise, t) for name, condition in told.items()}
+    return {f"held_out_loss_{name}": mean_loss(network, batch, process) for name, batch in batches.items()}
+
+
+def mean_loss(network: nn.Module, batch: Batch, process: Process) -> float:
+    """The loss of a batch of any size, without gradients, in parts where the network is."""
+    place = next((weight.device for weight in network.parameters()), torch.device("cpu"))
+    parts = zip(*(torch.split(values, CHUNK) for values in batch), strict=True)
+    with torch.inference_mode():
+        total = sum(
+            float(loss(network, Batch(*(values.to(place) for values in part)), process)) * len(part[0])
+            for part in parts
         )
-        with torch.inference_mode():
-            found[f"held_out_loss_{name}"] = sum(float(loss(network, p, process)) * len(p.t) for p in parts) / count
-    return found
+    return total / len(batch.t)
 
 
 @dataclass(frozen=True)

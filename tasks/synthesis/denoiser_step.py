@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import Record
 from tasks.errors import InputError, fault
-from tasks.learn.determinism import device_of, one_thread, stated
+from tasks.learn.determinism import device_of, on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.synthesis import autoencoder, denoiser, figures, folder, masks, networks, tiles
@@ -54,10 +54,14 @@ def known(raw: Path, params: DenoiserParams) -> tuple[str, ...]:
     return () if params.p_unconditional == 1 else tuple(tiles.classes(raw))
 
 
-@one_thread()
 def process(job: Job, item: str) -> None:
     """Encode the tiles once, train, resuming from a checkpoint, and write the model folder."""
     params = DenoiserParams.model_validate(job.plan["params"])
+    with on_device(params.fit.device):
+        _make(job, params)
+
+
+def _make(job: Job, params: DenoiserParams) -> None:
     raw = folder.input_path(job, "slides")
     table = seen(raw, params)
     codec = autoencoder.load(folder.input_path(job, "autoencoder"), params.fit.device)

@@ -27,16 +27,18 @@ from tasks.store import (
     pyramid_levels,
     write_image,
 )
-from tasks.synthesis import autoencoder, denoiser, figures, folder, inpaint, networks, originals
+from tasks.synthesis import autoencoder, denoiser, figures, folder, inpaint, networks, originals, room, tolerance
 from tasks.synthesis.canvas import Canvas, State
 from tasks.synthesis.originals import PICTURE, Original
 from tasks.synthesis.params import SAME, AutoencoderModel, DenoiserModel, InpaintParams
 from tasks.synthesis.sampler import Sampling, sample
+from tasks.synthesis.schedule import check_steps
 from tasks.synthesis.step import (
     CHUNK_PX,
     SHARD_PX,
     SHOWN,
     SMALLEST_LEVEL_PX,
+    beside,
     check_pair,
     evaluator,
     inside,
@@ -99,6 +101,7 @@ def _models(models: Path, out: Path, params: InpaintParams) -> list[dict[str, An
     inputs = [artefact(name, models / name, out) for name in ("autoencoder", "denoiser")]
     about = networks.read_model(models / "denoiser", DenoiserModel)
     check_pair(models, about)
+    check_steps("inpaint.sampler.steps", params.sampler.steps, about.diffusion)
     for target in params.targets:
         if target != SAME and target not in about.classes:
             expected = f"{SAME}, {', '.join(about.classes)}"
@@ -122,7 +125,7 @@ def _start(
         code=__name__,
         repair=repair,
         seed=params.seed,
-        notes={"originals": list(shapes)},
+        notes={"originals": list(shapes), **tolerance.stated(params.sampler.device)},
     )
     classes = networks.read_model(models / "denoiser", DenoiserModel).classes
     pixel_size = networks.read_model(models / "autoencoder", AutoencoderModel).pixel_size_um
@@ -147,18 +150,19 @@ def process(job: Job, item: str) -> None:
     """One sample: labels, latents by the sampler from what is known, decode and compose. Resumes step by step."""
     params, wish = _params(job), _wish(job, item)
     sampler = params.sampler_at(wish.guidance)
-    scratch, image = inside(job.staging / "scratch" / item), job.content / "samples" / item
+    scratch = inside((job.staging / "scratch" / item).absolute())  # workers have another working directory
+    image = job.content / "samples" / item
     original = _original(job, wish.original)
     with on_device(sampler.device):
         codec = autoencoder.load(folder.input_path(job, "autoencoder"), sampler.device)
         model = denoiser.load(folder.input_path(job, "denoiser"), sampler.device)
         asked = original.asked(wish.target, model.about.classes)
         files = _write_labels(image, asked, original.region)
-        how = _sampling(params, model, wish)
+        how, most = room.fitted(_sampling(params, model, wish), sampler, model.about, beside(job))
         known = real_latents(original, codec, model, how, scratch)
         told = tell(open_array(image / "labels" / "mask" / "0"), model.about, codec.factor, scratch)
         state = State(known.z0.shape, scratch)
-        latents = sample(told, codec.channels, evaluator(job, sampler, model), how, state, known)
+        latents = sample(told, codec.channels, evaluator(job, sampler, model, most), how, state, known)
         seen = pixels(latents, codec, how.window[0])
         weight = inpaint.weights(original.region, original.crossfade_px(asked, params.feather_px))
         files += write_image(image, lambda w: inpaint.compose(original.picture[w], seen(w), weight[w[1:]]))

@@ -162,13 +162,8 @@ def held_out_losses(
     if told and len(subtypes) > 1:
         after = dict(zip(subtypes, (*subtypes[1:], subtypes[0]), strict=True))
         prompts["other_prompt"] = [after[subtype] for _, subtype in drawn]
-    with torch.inference_mode():
-        return {
-            f"held_out_loss_{name}": float(
-                denoiser.loss(network, Batch(z0, _planes(subtypes, names, law.side), noise, t), process)
-            )
-            for name, names in prompts.items()
-        }
+    batches = {name: Batch(z0, _planes(subtypes, names, law.side), noise, t) for name, names in prompts.items()}
+    return {f"held_out_loss_{name}": denoiser.mean_loss(network, batch, process) for name, batch in batches.items()}
 
 
 @dataclass(frozen=True)
@@ -219,11 +214,11 @@ def generate(model: Model, asked: Asked, params: SamplerParams, scratch: Path | 
     """
     about = model.about
     small = (-(-asked.size_px[0] // about.reduction), -(-asked.size_px[1] // about.reduction))
-    height, width = (max(n, about.window_px) for n in small)
+    multiple = about.architecture.multiple
+    height, width = (max(-(-n // multiple) * multiple, about.window_px) for n in small)
     told = Uniform(prompt(about.subtypes, asked.subtype), height, width)
     steps = plan_steps(model.process, params.steps, params.solver, params.eta)
     window = (about.window_px, about.window_px)
-    multiple = about.architecture.multiple
     how = Sampling(steps, params.law, window, multiple, params.batch_windows, asked.seed, f"{asked.name}/mask")
     channels = len(about.classes) + 1
     state = State((channels, height, width), scratch)

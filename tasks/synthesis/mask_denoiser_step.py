@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import Record
 from tasks.errors import InputError, ParamsError, fault
-from tasks.learn.determinism import on_device, one_thread, stated
+from tasks.learn.determinism import device_of, on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
 from tasks.output import Job, mark_done, publish, receipt, start
 from tasks.rng import generator
@@ -23,7 +23,7 @@ from tasks.synthesis.ranks import Group, together
 from tasks.synthesis.schedule import forward_process
 
 Classes = NDArray[np.uint8]
-SHOWN = 6
+SHOWN, SHOWN_PX = 6, 128
 REPAIR = "rawmill repro mask_denoiser"
 FIGURES = ("figures/loss.png", "figures/masks.png", "figures/frequencies.png")
 
@@ -59,7 +59,8 @@ def process(job: Job, item: str) -> None:
     annotations = Annotations(*tiles.annotations(raw, train, params.reduction))
     model = _about(raw, params, annotations)
     run = together(fit, job, params.fit.processes, params.fit.device, job.staging)
-    metrics = _held_out(run, Annotations(*tiles.annotations(raw, test, params.reduction)), model, params)
+    with on_device(params.fit.device):
+        metrics = _held_out(run, Annotations(*tiles.annotations(raw, test, params.reduction)), model, params)
     files = networks.save(job.content, run.average, model)
     files.append(masks.save_bank(job.content, dict(annotations.slides), params.reduction, annotations.subtypes))
     with on_device(params.comparison.sampler.device):
@@ -100,14 +101,13 @@ def fit(job: Job, group: Group) -> Run:
     return fit_network(network, objective, params.fit, folder.checkpoint(job), "mask_denoiser", group)
 
 
-@one_thread()
 def _held_out(
     run: Run, held_out: Annotations, model: MaskDenoiserModel, params: MaskDenoiserParams
 ) -> dict[str, float]:
     """Losses of the averaged weights on windows of held-out slides."""
     network = cast(networks.Denoiser, run.network)
     network.load_state_dict(run.average)
-    network.eval()
+    network.eval().to(device_of(params.fit.device))
     forward = forward_process(params.diffusion)
     return mask_denoiser.held_out_losses(network, held_out, model.subtypes, len(model.classes), params, forward)
 
@@ -124,12 +124,18 @@ def _compare(job: Job, annotations: Annotations, params: MaskDenoiserParams) -> 
             name = "_".join([*([subtype] if subtype else []), str(side)])
             draws, confidence = params.comparison.draws, params.comparison.confidence
             compared[name] = frequencies.compare(own, other, draws, confidence, params.seed, name)
-            shown += [[figures.coloured(mask) for mask in some[:SHOWN]] for some in (real, made)]
+            shown += [[_seen(mask) for mask in some[:SHOWN]] for some in (real, made)]
     rows = frequencies.table(compared, labels)
     rows.to_parquet(job.content / "frequencies.parquet", index=False)
     files = [job.content / "frequencies.parquet", figures.sheet(shown, job.content / "figures" / "masks.png")]
     files.append(figures.frequencies(rows, job.content / "figures" / "frequencies.png"))
     return frequencies.metrics(compared, labels), files
+
+
+def _seen(mask: Classes) -> NDArray[np.uint8]:
+    """A reduced mask as a picture that is large enough to look at."""
+    times = max(1, SHOWN_PX // mask.shape[0])
+    return figures.coloured(mask.repeat(times, 0).repeat(times, 1))
 
 
 def _real(annotations: Annotations, params: MaskDenoiserParams, subtype: str, side: int) -> Iterator[Classes]:

@@ -122,7 +122,7 @@ def _png(path: Path, classes: int) -> Given:
 
 
 def read_png(path: Path, classes: int) -> Classes:
-    """A user's mask: a single-channel 8-bit PNG of class indices 0 … classes. Raises `InputError`."""
+    """A user's mask: a single-channel PNG of 8 bits or 1, class indices 0 … classes. Raises `InputError`."""
     from PIL import Image, UnidentifiedImageError
 
     expected = f"a single-channel 8-bit PNG of class indices 0 to {classes}"
@@ -130,9 +130,10 @@ def read_png(path: Path, classes: int) -> Classes:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             mode, mask = image.mode, np.asarray(image)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:  # too long texts: a ValueError
         raise InputError(fault(path, " ".join(str(error).split())[:200], expected, "save it again")) from None
-    if mode not in ("L", "P") or mask.dtype != np.uint8:
+    mask = mask.view(np.uint8) if mask.dtype == np.bool_ else mask
+    if mode not in ("1", "L", "P") or mask.dtype != np.uint8:
         raise InputError(fault(path, f"a PNG of mode {mode}", expected, "save it again"))
     if int(mask.max(initial=0)) > classes:
         raise _foreign(path, int(mask.max()), classes)

@@ -1,8 +1,8 @@
 """Params of the stage `mask_denoiser`, and what its `model.json` holds."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.params import Params
 from tasks.synthesis.params import (
@@ -52,6 +52,12 @@ class MaskDenoiserParams(Params):
     candidates: Count
     held_out_windows: Count
     comparison: MaskComparison
+
+    @model_validator(mode="after")
+    def _steps_are_timesteps(self) -> Self:
+        if self.comparison.sampler.steps > self.diffusion.timesteps:
+            raise ValueError(f"{self.comparison.sampler.steps} sampling steps, {self.diffusion.timesteps} timesteps")
+        return self
 
 
 class MaskDenoiserModel(Params):

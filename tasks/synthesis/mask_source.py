@@ -10,6 +10,7 @@ from tasks.output import Job
 from tasks.synthesis import folder, mask_denoiser, mask_files, masks, networks
 from tasks.synthesis.mask_params import MaskDenoiserModel
 from tasks.synthesis.params import DenoiserModel, SynthesiseParams
+from tasks.synthesis.schedule import check_steps
 
 
 def mask_denoiser_entry(models: Path, out: Path, model: DenoiserModel, params: SynthesiseParams) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def mask_denoiser_entry(models: Path, out: Path, model: DenoiserModel, params: S
     if about.classes != model.classes:
         wrong = f"masks of the classes {', '.join(about.classes)}"
         raise InputError(fault(place, wrong, ", ".join(model.classes), "train both on the same slides"))
+    check_steps("masks.generated.sampler.steps", params.masks.generated.sampler.steps, about.diffusion)
     for subtype in params.masks.generated.subtypes:
         mask_denoiser.prompt(about.subtypes, subtype)
     return entry

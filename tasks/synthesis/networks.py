@@ -191,7 +191,8 @@ def read_model(folder: Path, model: type[P]) -> P:
     try:
         return parse(model, json.loads(file.read_bytes()), file)
     except OSError:
-        raise InputError(fault(file, "not there", "a model that rawmill trained", "name its folder")) from None
+        remedy = "name its folder, or make it with `rawmill train` or `rawmill repro`"
+        raise InputError(fault(file, "not there", "a model that rawmill trained", remedy)) from None
     except ValueError:
         raise InputError(fault(file, "not JSON", "a model that rawmill trained", "train it again")) from None
     except ParamsError as error:

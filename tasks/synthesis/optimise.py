@@ -65,7 +65,8 @@ class Objective:
 def one_cycle(step: int, fit: FitParams) -> float:
     """Learning rate of a step: cosine up from 1/25 of the highest, cosine down to 1/250000 of it.
 
-    The law and constants of PyTorch's OneCycleLR (Smith and Topin 2019), as a function of the step.
+    The law and constants of PyTorch's OneCycleLR (Smith and Topin 2019) as a function of the step, of the learning rate
+    alone: Adam's first moment is not cycled.
     """
     low, high, end = fit.max_learning_rate / 25, fit.max_learning_rate, fit.max_learning_rate / 25e4
     top = fit.warmup_fraction * fit.steps - 1
@@ -116,11 +117,12 @@ def _micro(run: Run, objective: Objective, fit: FitParams, what: str, group: Gro
         return run.micro or wanted
     one = [part[:1].clone().to(device) for part in objective.draw(run.step, rows)]
 
-    def forward() -> Tensor:
-        with _autocast(fit, device):
-            return objective.loss(one, run.step)
+    def forward(count: int) -> Tensor:
+        with _autocast(fit, device):  # at the last step, when every term of the loss counts
+            return objective.loss([part.expand(count, *part.shape[1:]).clone() for part in one], fit.steps - 1)
 
-    found = budget.plan(run, forward, one, wanted, objective.cache_bytes, what, group, device)
+    cast = fit.precision != "float32"
+    found = budget.plan(run, forward, one, wanted, objective.cache_bytes, cast, what, group, device)
     return min(found, run.micro or found)
 
 
@@ -186,17 +188,17 @@ def _follow(run: Run, decay: float) -> None:
 def _record(run: Run, fit: FitParams, what: str, group: Group) -> None:
     every = max(1, fit.steps // CURVE_POINTS)
     whole = run.step % every == 0
+    last = run.step == fit.steps
     mean = run.running / (every if whole else run.step % every)
     if group.writes:
-        level, told = logging.INFO if whole else logging.DEBUG, (what, run.step, fit.steps)
+        level, told = logging.INFO if whole or last else logging.DEBUG, (what, run.step, fit.steps)
         log.log(level, "%s: step %d of %d, loss %.4f", *told, mean, extra=at(*told))
-    if not whole:
-        return
-    if not math.isfinite(mean):
+    if (whole or last) and not math.isfinite(mean):
         remedy = "lower max_learning_rate, or write precision: float32"
         raise ParamsError(fault(f"{what}: step {run.step}", f"a loss of {mean}", "a number", remedy))
-    run.running = 0.0
-    run.curve.append((run.step, mean))
+    if whole:
+        run.running = 0.0
+        run.curve.append((run.step, mean))
 
 
 def _to_cpu(run: Run) -> None:

@@ -133,7 +133,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(_there(path), formats=["PNG", "TIFF", "JPEG"]) as image:
             mode, pixels = image.mode, np.asarray(image)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         raise InputError(fault(path, " ".join(str(error).split())[:200], expected, "save it again")) from None
     if mode != "RGB":
         raise InputError(fault(path, f"a picture of mode {mode}", expected, "save it as RGB"))

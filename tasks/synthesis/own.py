@@ -134,13 +134,13 @@ def check_pictures(raw: Path, ingested: IngestedParams | None) -> pd.DataFrame:
                 fault(raw / str(tile.item), wrong, "8-bit RGB pictures", "export them so, or leave it out")
             )
     if ingested is not None:
-        _check_cut(train, ingested.tile_px)
+        _check_cut(table, ingested.tile_px)
     return tiles.read_tiles(raw)
 
 
-def _check_cut(train: pd.DataFrame, side_px: int) -> None:
+def _check_cut(table: pd.DataFrame, side_px: int) -> None:
     """Raise `InputError` where a picture was smaller than the tiles that were to be cut from it."""
-    small = train[(train["height_px"] != side_px) | (train["width_px"] != side_px)]
+    small = table[(table["height_px"] != side_px) | (table["width_px"] != side_px)]
     for tile in small.head(1).itertuples(index=False):
         wrong, expected = f"{tile.height_px} px high or {tile.width_px} px wide", f"{side_px} x {side_px} px or more"
         remedy = "leave it out, or lower tile_px in train_files.ingested"

@@ -8,6 +8,8 @@ float32 rounding, and a repetition with as many processes agrees with the first 
 
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,7 +24,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed import FileStore, PrefixStore  # type: ignore[attr-defined]
 
-from tasks.errors import ParamsError, StoreError, fault
+from tasks.errors import ParamsError, RawmillError, StoreError, fault
 from tasks.learn.determinism import device_of
 
 PATIENCE = timedelta(minutes=10)
@@ -125,7 +127,12 @@ def _first(
 ) -> R:
     _wait_for(others, meeting, group)
     with _joined(group, device, meeting):
-        found = work(argument, group)
+        try:
+            found = work(argument, group)
+        except BaseException:  # before the group is left, which the others would report
+            for process in others:
+                process.terminate()
+            raise
     for process in others:
         process.join()
     _refuse_dead(others)
@@ -148,10 +155,16 @@ def _refuse_dead(others: Sequence[BaseProcess]) -> None:
 
 
 def _other(work: Callable[[A, Group], R], argument: A, group: Group, device: str, meeting: Path) -> None:
-    """What a new process does. It takes its message with it when rank 0 is gone."""
+    """What a new process does. It takes its message with it when rank 0 is gone; Ctrl-C, which reaches all processes of
+    a terminal, is for rank 0, who ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     FileStore(str(meeting), -1).set(f"here/{group.rank}", "yes")
-    with _joined(group, device, meeting):
-        work(argument, group)
+    try:
+        with _joined(group, device, meeting):
+            work(argument, group)
+    except RawmillError as error:
+        print(error, file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
 
 
 class _joined:

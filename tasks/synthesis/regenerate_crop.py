@@ -1,6 +1,6 @@
 """A crop of one sample of a synthetic store made again alone, from the trajectory that was recorded around it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError, ParamsError, fault
 from tasks.learn.determinism import on_device
-from tasks.store import columns, open_array
+from tasks.store import open_array
 from tasks.synthesis import autoencoder, crop, decode, denoiser, step
 from tasks.synthesis.canvas import Readable
 from tasks.synthesis.crop import Region
@@ -98,16 +98,12 @@ def make_crop(stored: Stored, part: Region, folder: Path) -> Made:
         model = denoiser.load(input_path(job, "denoiser"), params.device)
         told = step.tell(open_array(stored.image / "labels" / "mask" / "0"), model.about, codec.factor, folder)
         how = step.sampling(params, model, stored.params.seed, stored.sample)
+        how = replace(how, batch_windows=int(stored.row["batch_windows"]))  # fewer than asked where memory was short
         rows, across = (decode.axis(length, how.window[0], codec.factor) for length in told.shape[1:])
         region = crop.latents_of(part, (rows, across))
         evaluate = in_threads(model.guided(params.guidance))
         latents, off = sample_crop(region, open_array(stored.image / step.TRAJECTORY), told, evaluate, how)
-        made = np.empty((3, *(s.stop - s.start for s in part)), np.uint8)
-        for _, *window in columns(stored.image):
-            here = crop.overlap(part, (window[0], window[1]))
-            if here is not None:
-                pixels = crop.pixels(region, latents, here, window[1], codec, (rows, across))
-                made[:, *crop.within(here, part)] = pixels
+        made = crop.pixels(region, latents, part, codec, (rows, across))
     return Made(made, region, off)
 
 

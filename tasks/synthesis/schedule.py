@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.errors import ParamsError, fault
 from tasks.synthesis.params import DiffusionParams
 
 Denoise = Callable[[Tensor, Tensor, int], Tensor]
@@ -126,6 +127,13 @@ def plan_steps(process: Process, steps: int, solver: str, eta: float) -> list[St
     ahead = [0.0, *(_extrapolate(*before, *pair) for before, pair in itertools.pairwise(pairs))]
     ahead = ahead if solver == "dpm_solver_pp" else [0.0] * steps
     return [_step(t, *pair, eta, far) for t, pair, far in zip(ts, pairs, ahead, strict=True)]
+
+
+def check_steps(where: str, steps: int, diffusion: DiffusionParams) -> None:
+    """Raises `ParamsError`, which names the key `where`, for more sampling steps than training timesteps."""
+    if steps > diffusion.timesteps:
+        most = f"1 to {diffusion.timesteps}, the denoiser's timesteps"
+        raise ParamsError(fault(where, f"{steps} sampling steps", most, "take fewer"))
 
 
 def _step(t: int, now: tuple[float, float], then: tuple[float, float], eta: float, extrapolate: float) -> Step:

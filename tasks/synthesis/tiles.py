@@ -23,17 +23,17 @@ def read_tiles(raw: Path) -> pd.DataFrame:
     """`tiles.parquet` of a slide store, with the column `annotated`, the fraction with a named class; and `subtype`,
     empty where a store of an earlier rawmill does not tell it.
 
-    Raises `InputError` where there is no training tile or the training tiles differ in size or are not square.
+    Raises `InputError` where there is no training tile, or the tiles, held-out ones among them, differ in size or are
+    not square.
     """
     tiles = pd.read_parquet(raw / "tiles.parquet").sort_values("tile_id", ignore_index=True)
     named = [name for name in tiles.columns if name.startswith("fraction_")]
     tiles["annotated"] = tiles[named].sum(axis=1)
     if "subtype" not in tiles:
         tiles["subtype"] = ""
-    train = tiles[tiles["split"] == "train"]
-    sizes = {tuple(size) for size in train[["height_px", "width_px"]].itertuples(index=False)}
-    if len(sizes) != 1 or any(height != width for height, width in sizes):
-        wrong = f"training tiles of sizes {sorted(sizes)}"
+    sizes = {tuple(size) for size in tiles[["height_px", "width_px"]].itertuples(index=False)}
+    if not (tiles["split"] == "train").any() or len(sizes) != 1 or any(height != width for height, width in sizes):
+        wrong = f"tiles of sizes {sorted(sizes)}, {int((tiles['split'] == 'train').sum())} of them for training"
         raise InputError(fault(raw / "tiles.parquet", wrong, "square tiles of one size", "ingest the slides again"))
     return tiles
 

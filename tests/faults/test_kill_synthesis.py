@@ -35,7 +35,8 @@ def server(monkeypatch) -> Any:
 
 
 def started(server: Any, models: Path, out: Path, record: bool) -> Any:
-    given = (models, out, COUNT, SIZE, {"steps": STEPS, "record": record, "batch_windows": 4})
+    other = {"solver": "dpm_solver_pp", "law": "grid"} if record else {}
+    given = (models, out, COUNT, SIZE, {"steps": STEPS, "record": record, "batch_windows": 4, **other})
     process = server.Process(target=synthetic_models.synthesise, args=given)
     process.start()
     return process

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from flows import cli
@@ -140,6 +141,29 @@ def test_killed_within_the_denoiser_it_goes_on_to_the_same_bytes(place: Path, ra
     assert roots(place / "again") == roots(place / "models")
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_ends_a_training_in_its_midst(place: Path, done: dict[str, Any], processes: int) -> None:
+    """A SIGINT to all processes of the terminal, in a training that would take days."""
+    out = f"stopped{processes}"
+    words = ["train", "models/raw.zarr", "--params", "mine.yaml", "--out", out, "--only", "autoencoder"]
+    words += ["--steps-autoencoder", "10000000", "--processes", str(processes)]
+    env = {**os.environ, "PYTHONPATH": str(pictures.ROOT)}
+    command = [sys.executable, "-m", "flows.cli", *words]
+    process = subprocess.Popen(command, cwd=place, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(place.glob(f"{out}/.autoencoder.staging-*/checkpoint/state.safetensors")):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        _, told = process.communicate(timeout=100)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "interrupted; run it again to go on where it stopped"
+    assert "Traceback" not in told and not (place / out / "autoencoder").exists()
+
+
 def test_options_make_anew_what_depends_on_them(place: Path, rawmill: Callable[..., Result]) -> None:
     before, plain = stamps(place / "models"), roots(place / "models")
     result = rawmill(*WORDS, "--out", "models", "--steps-denoiser", 3, "--json")
@@ -240,6 +264,9 @@ def bad(place: Path) -> None:
     pictures.scans(place / "small", "ab", "ab")
     makers.write_slide(place / "small" / "a.tif", makers.picture_of(24, 128))
     makers.write_png(place / "small" / "a_mask.png", np.ones((24, 128), np.uint8))
+    document = yaml.safe_load(pictures.params(place / "held.yaml").read_text())
+    document["train_files"]["ingested"]["test_groups"] = ["a"]
+    (place / "held.yaml").write_text(yaml.safe_dump(document))
     (place / "photos").mkdir()
     (place / "photos" / "thesis.txt").write_text("mine")
     pictures.params(place / "odd.yaml", tile_px=30)
@@ -256,6 +283,7 @@ def bad(place: Path) -> None:
         (["notes"], InputError, "1 files that can only be masks"),
         (["mosaics"], InputError, "files that become a store of frames"),
         (["small", "--classes", "red,blue"], InputError, "a.tif: 24 px high"),
+        (["small", "--classes", "red,blue", "--params", "held.yaml"], InputError, "a.tif: 24 px high"),
         (["scans", "--params", "odd.yaml"], ParamsError, "a multiple of 8 px, for the autoencoder's factor 4"),
         (["models/raw.zarr", "--params", "/dev/null"], ParamsError, "has no section"),
         (["models/raw.zarr", "--params", "unknown.yaml"], ParamsError, "latent_chanels"),

@@ -120,3 +120,68 @@ def test_the_count_stops_before_memory_is_taken_that_is_not_there(tmp_path, monk
     with pytest.raises(ParamsError, match="for one tile at a time"):
         fit_network(made, deep, FIT, tmp_path / "state.st", "small")
     assert len(layers) <= 3
+
+
+class Keeping(torch.nn.Module):
+    """60,000 weights, of which a row keeps little."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(2, 200), torch.nn.Linear(200, 300)
+        self.seen = []
+
+    def objective(self):
+        def loss(batch, step):
+            self.seen.append(len(batch[0]))
+            return torch.sigmoid(self.last(self.first(batch[0]))[:, :1].expand(-1, WIDE) * 2).mean()
+
+        return Objective(lambda step, rows: [torch.ones(8, 2)[rows]], loss)
+
+
+def test_copies_of_weights_by_autocast_are_kept_once_and_not_by_every_row(tmp_path, monkeypatch):
+    """Two bytes a weight, as many as three rows keep."""
+    given(monkeypatch, 2**40)
+    made = Keeping()
+    run = fit_network(
+        made, made.objective(), FIT.model_copy(update={"precision": "bfloat16"}), tmp_path / "state.st", "small"
+    )
+
+    def forward(rows):
+        with torch.autocast("cpu", torch.bfloat16):
+            return made.objective().loss([torch.ones(rows, 2)], 0)
+
+    row, once = budget.row_bytes(run, forward, 2**40, cast=True)
+    assert 2 * WIDE <= row <= 2 * WIDE + 2000
+    assert 2 * 60_000 <= once <= 2 * 62_000
+    assert made.seen[:5] == [1, 2, 8, 8, 8]
+    assert budget.row_bytes(run, forward, row + once, cast=True) == (row + once, 0), "two rows do not fit"
+
+
+def test_a_resumed_run_is_not_charged_for_what_it_holds(tmp_path, monkeypatch):
+    """What is free is less by both moments then, and as many rows fit."""
+    given(monkeypatch, 2**40)
+    made = Keeping()
+    whole = fit_network(made, made.objective(), FIT, tmp_path / "whole.st", "small")
+    weights = sum(weight.numel() for weight in made.parameters())
+    assert budget.held_bytes(whole) == 16 * weights + 4 * len(list(made.parameters()))
+    row = budget.TRANSIENT * budget.kept_bytes(whole, lambda: made.objective().loss([torch.ones(1, 2)], 0), 2**40)
+    free = budget.WORKSPACE + 12 * weights + 3.5 * row
+    killed, again = Keeping(), Keeping()
+    given(monkeypatch, free)
+    fit_network(killed, killed.objective(), FIT.model_copy(update={"steps": 2}), tmp_path / "state.st", "small")
+    given(monkeypatch, free - 8 * weights)
+    fit_network(again, again.objective(), FIT, tmp_path / "state.st", "small")
+    assert killed.seen == [1, 3, 3, 2, 3, 3, 2] and again.seen == [1, 3, 3, 2]
+
+
+def test_a_term_that_begins_later_is_counted_from_the_start(tmp_path, monkeypatch):
+    """From step 2 on a row keeps twice as much."""
+    made, seen = network(), []
+    inner = objective(made, seen)
+
+    def loss(batch, step):
+        return inner.loss(batch, step) + (inner.loss(batch, step) if step >= 2 else 0)
+
+    given(monkeypatch, STATE + 2 * 3.5 * ROW)
+    run = fit_network(made, Objective(inner.draw, loss), FIT, tmp_path / "state.st", "small")
+    assert run.micro == 3

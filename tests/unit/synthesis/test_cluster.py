@@ -47,6 +47,8 @@ def test_a_cluster_gives_the_bytes_of_threads_even_where_a_worker_dies(models, p
     before = local.scheduler.transition_counter
     assert np.array_equal(sample(models, params, tmp_path / "cluster.zarr"), expected)
     assert local.scheduler.transition_counter > before, "the work was not where it was sent"
+    monkeypatch.chdir(tmp_path)  # where the workers are not
+    assert np.array_equal(sample(models, params, Path("relative.zarr")), expected)
     os.kill(local.workers[0].process.pid, signal.SIGKILL)
     assert np.array_equal(sample(models, params, tmp_path / "died.zarr"), expected)
 
@@ -55,6 +57,23 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr("distributed.Client", lambda *a, **k: (_ for _ in ()).throw(OSError("timed out")))
     with pytest.raises(InputError, match="tcp://nowhere:1: no answer"):
         cluster._client("tcp://nowhere:1")
+
+
+def test_what_is_no_address_is_one_line():
+    with pytest.raises(InputError, match=r"foo: missing port number .*; expected a Dask scheduler") as caught:
+        cluster._client("foo")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_whose_workers_are_gone_is_one_line(models, monkeypatch):
+    class Empty:
+        def nthreads(self):
+            return {}
+
+    monkeypatch.setattr(cluster, "_client", lambda address: Empty())
+    evaluate = cluster.on_cluster("tcp://a:1", cluster.Network(models / "denoiser", 0.0, "cpu"))
+    with pytest.raises(InputError, match="tcp://a:1: no workers; expected at least one"):
+        list(evaluate(None, [[]]))
 
 
 def test_no_cluster_is_asked_unless_one_is_named_or_from_within_a_worker(local, monkeypatch):

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from planted_slides import SYNTHESISE, carry_out
 
-from tasks import store
-from tasks.errors import InputError
+from tasks import output, store
+from tasks.errors import InputError, ParamsError
 from tasks.lineage.recipe import read
 from tasks.synthesis import step
 from tasks.synthesis.params import SynthesiseParams
@@ -58,6 +58,26 @@ def test_a_generated_sample_is_the_same_in_a_corpus_of_another_size(generated, a
     assert np.array_equal(store.open_array(alone)[:], store.open_array(whole)[:])
 
 
+def test_samples_of_other_subtypes_have_other_recipes(generated, all_models, tmp_path):
+    """With two sizes in turn subtypes change after every second sample: s00001 has its size still, not its subtype."""
+    two = asked().model_copy(update={"sizes_px": ((64, 48), (64, 48)), "count": 2})
+    job = step.prepare(all_models, tmp_path / "other.zarr", two, "other", "again")
+    step.process(job, "s00001")
+    facts = output.facts(job, ["s00001"])["s00001"]
+    row = pd.read_parquet(generated.path / "samples.parquet").set_index("sample_id").loc["s00001"]
+    assert (row["height_px"], row["width_px"]) == (facts["height_px"], facts["width_px"])
+    assert (row["subtype"], facts["subtype"]) == ("two", "one") and row["recipe"] != facts["recipe"]
+
+
+def test_a_mask_that_a_gpu_generates_makes_the_sample_no_more_exact_than_that(all_models, tmp_path):
+    on_gpu = asked(sampler={**SYNTHESISE["sampler"], "device": "cuda"})
+    job = step.prepare(all_models, tmp_path / "gpu.zarr", on_gpu, "gpu", "again")
+    assert job.plan["notes"]["device"] == "cuda" and job.plan["notes"]["tolerance_share"] > 0
+    of_annotations = on_gpu.model_copy(update={"masks": on_gpu.masks.model_copy(update={"source": "annotations"})})
+    job = step.prepare(all_models, tmp_path / "cpu.zarr", of_annotations, "cpu", "again")
+    assert job.plan["notes"]["tolerance"] == "exact"
+
+
 def test_masks_of_annotations_do_not_depend_on_the_mask_denoiser(all_models, synthesise_params, tmp_path):
     job = step.prepare(all_models, tmp_path / "out.zarr", synthesise_params, "out", "again")
     assert [e["role"] for e in job.plan["inputs"]] == ["autoencoder", "denoiser"]
@@ -69,6 +89,12 @@ def test_an_unknown_subtype_and_no_mask_denoiser_are_one_line(all_models, models
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"set synthesise\.masks\.source to annotations"):
         step.prepare(models, tmp_path / "out.zarr", asked(), "out", "again")
+
+
+def test_more_steps_than_the_mask_denoiser_has_timesteps_are_one_line(all_models, tmp_path):
+    many = asked(sampler={**SYNTHESISE["sampler"], "steps": 101})
+    with pytest.raises(ParamsError, match=r"masks\.generated\.sampler\.steps: 101 sampling steps; expected 1 to 100"):
+        step.prepare(all_models, tmp_path / "out.zarr", many, "out", "again")
 
 
 def test_models_of_other_classes_are_one_line(all_models, tmp_path, monkeypatch):

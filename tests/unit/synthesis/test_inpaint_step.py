@@ -10,8 +10,9 @@ from planted_slides import INPAINT, carry_out
 
 from tasks import store
 from tasks.errors import InputError, LineageError, ParamsError
+from tasks.lineage.recipe import read
 from tasks.lineage.trace import trace
-from tasks.synthesis import inpaint_step, networks, originals, sampler, step
+from tasks.synthesis import inpaint_step, networks, originals, room, sampler, step
 from tasks.synthesis.params import DenoiserModel, InpaintParams
 
 PARTLY = "c-0032-0000"
@@ -44,6 +45,11 @@ def half(tmp_path):
     Image.fromarray(draw.integers(0, 256, (45, 71, 3), np.uint8)).save(tmp_path / "p.png")
     Image.fromarray(region.astype(np.uint8) * 255).save(tmp_path / "r.png")
     return tmp_path / "p.png", tmp_path / "r.png", region
+
+
+def test_the_recipe_states_device_and_tolerance(remade):
+    notes = read(remade.path)["notes"]
+    assert (notes["device"], notes["tolerance"], notes["originals"][0]) == ("cpu", "exact", PARTLY)
 
 
 def test_the_table_names_the_original_and_what_was_asked(remade):
@@ -96,6 +102,14 @@ def test_of_a_tile_only_the_largest_area_is_made_again(models, raw, monkeypatch,
     assert np.array_equal(made[:, half != 1], before[:, half != 1])
     assert (made != before)[:, half == 1].mean() > 0.5
     assert np.array_equal(sample_of(record, "s00000", "mask"), half)
+
+
+def test_too_little_memory_makes_batches_smaller_and_says_so(models, half, tmp_path, monkeypatch, caplog):
+    about = networks.read_model(models / "denoiser", DenoiserModel)
+    monkeypatch.setattr(room, "available_bytes", lambda: 3 * room.window_bytes(about, 1.0))
+    params = with_(targets=["red"], guidances=[1.0])
+    carry_out(inpaint_step, inpaint_step.prepare_picture(models, *half[:2], tmp_path / "o.zarr", params, "again"))
+    assert "a batch of 8 windows needs about" in caplog.text and "going on with 3 windows" in caplog.text
 
 
 def test_no_rim_of_the_old_class_is_left_under_the_new_label():
@@ -164,6 +178,12 @@ def test_a_region_that_is_all_of_a_tile_has_no_seam(remade):
             {"targets": ["green"]},
             ParamsError,
             "--class green: the model does not know it; expected same, red",
+        ),
+        (
+            [PARTLY],
+            {"sampler": {**INPAINT["sampler"], "steps": 101}},
+            ParamsError,
+            "inpaint.sampler.steps: 101 sampling steps; expected 1 to 100, the denoiser's timesteps",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from tasks import output
 from tasks.errors import InputError, ParamsError
 from tasks.learn.determinism import one_thread
 from tasks.lineage.recipe import read
-from tasks.rng import generator
+from tasks.rng import generator, normal
 from tasks.synthesis import denoiser, mask_denoiser, mask_denoiser_step, networks, optimise
 from tasks.synthesis.canvas import Canvas
 from tasks.synthesis.mask_denoiser import (
@@ -117,6 +117,23 @@ def test_held_out_losses_tell_own_from_other_prompt(params):
     assert held_out_losses(Oracle(), Annotations({}, {}), ("x", "y"), 2, params, forward) == {}
     blank = Annotations({"a": np.zeros((32, 32), np.uint8)}, {"a": "x"})
     assert held_out_losses(Oracle(), blank, ("x", "y"), 2, params, forward) == {}
+
+
+def test_held_out_windows_go_through_in_parts_whose_mean_is_that_of_all(params):
+    """Hundreds of windows of the paper's size would not fit at once."""
+    seen = []
+
+    class Counting(torch.nn.Module):
+        def forward(self, z, condition, t):
+            seen.append(len(z))
+            return torch.full_like(z, 0.25)
+
+    many, held_out = params.model_copy(update={"held_out_windows": 37}), Annotations({"a": np.ones((32, 32), int)}, {})
+    found = held_out_losses(Counting(), held_out, (), 2, many, forward_process(params.diffusion))
+    assert max(seen) <= 16 and sum(seen) == 37
+    noise = normal((37, 3, 16, 16), params.seed, "held-out", "noise")
+    missed = 0.25 - (noise - one_hot(np.ones((16, 16), np.uint8), 2, params.signal))
+    assert found == {"held_out_loss_null": pytest.approx(float(np.mean(missed**2)), rel=1e-5)}
 
 
 def model_of(params, network):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tasks.errors import InputError
 from tasks.rng import generator
+from tasks.synthesis import originals
 from tasks.synthesis.mask_files import checked, entry, given, read_png
 
 MASK = generator(1, "mask", "test").integers(0, 3, (70, 90)).astype(np.uint8)
@@ -81,3 +83,15 @@ def test_a_png_is_given_whole(tmp_path):
     Image.fromarray(MASK).save(tmp_path / "m.png")
     found = checked(tmp_path / "m.png", 2)
     assert np.array_equal(found.read((slice(0, 70), slice(0, 90))), MASK)
+
+
+def test_a_png_whose_texts_are_a_bomb_is_one_clear_line(tmp_path):
+    about = PngInfo()
+    about.add_text("k", "\0" * 3_000_000, zip=True)
+    Image.fromarray(MASK).save(tmp_path / "m.png", pnginfo=about)
+    with pytest.raises(InputError, match=r"too large.*; expected a single-channel 8-bit PNG") as caught:
+        read_png(tmp_path / "m.png", 2)
+    assert "\n" not in str(caught.value)
+    Image.fromarray(np.stack([MASK] * 3, -1)).save(tmp_path / "rgb.png", pnginfo=about)
+    with pytest.raises(InputError, match=r"too large.*; expected an 8-bit RGB picture"):
+        originals.read_rgb(tmp_path / "rgb.png")

@@ -129,9 +129,12 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(tmp_path, make, parts):
 
 
 def test_one_step_is_adams_on_the_mean_gradient(tmp_path):
-    network, ours = linear(), linear()
-    fit_network(ours, sums(ours), fit(1, accumulate=4), tmp_path / "state.safetensors", "run")
-    adam = torch.optim.Adam(network.parameters(), lr=one_cycle(0, fit(1)))
+    """A run of one step ends its cycle there: its learning rate is 1 / 250000 of the highest, here 0.01."""
+    network, ours, asked = linear(), linear(), fit(1, accumulate=4, max_learning_rate=2500.0)
+    before = [weight.detach().clone() for weight in ours.parameters()]
+    fit_network(ours, sums(ours), asked, tmp_path / "state.safetensors", "run")
+    assert all((a - b).abs().max() > 5e-3 for a, b in zip(before, ours.parameters(), strict=True))
+    adam = torch.optim.Adam(network.parameters(), lr=one_cycle(0, asked))
     sums(network).loss(draw(0, slice(None)), 0).backward()
     adam.step()
     for a, b in zip(network.parameters(), ours.parameters(), strict=True):
@@ -201,6 +204,23 @@ def test_it_learns_and_the_average_follows(tmp_path):
     assert all(torch.allclose(run.average[k], last[k], atol=0.05) for k in last)
 
 
+def test_the_average_is_that_of_the_weights_after_each_step(tmp_path):
+    """a <- d a + (1 - d) w, d = min(decay, (1 + step) / (10 + step))."""
+    network, seen = linear(), []
+
+    def loss(batch, step):
+        seen.append([value.detach().clone() for value in network.state_dict().values()])
+        return sums(network).loss(batch, step)
+
+    run = fit_network(network, Objective(draw, loss), fit(40, ema_decay=0.7), tmp_path / "state.st", "run")
+    average, *after = [*seen[1:], list(network.state_dict().values())]  # the first call is the memory estimate's
+    for step, weights in enumerate(after):
+        decay = min(0.7, (1 + step) / (10 + step))
+        average = [decay * a + (1 - decay) * w for a, w in zip(average, weights, strict=True)]
+    for a, b in zip(average, run.average.values(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_the_judge_learns_in_its_turn_and_not_before(tmp_path):
     network = linear()
     objective = against(network)
@@ -217,6 +237,21 @@ def test_a_loss_that_is_no_number_is_one_clear_line(tmp_path):
     objective = Objective(draw, lambda batch, step: network(batch[0]).mean() / 0)
     with pytest.raises(ParamsError, match="lower max_learning_rate"):
         fit_network(network, objective, fit(), tmp_path / "state.st", "run")
+
+
+def test_a_loss_that_is_no_number_behind_the_last_mean_is_refused_too(tmp_path):
+    """101 steps have 50 means, of 2 steps each."""
+    network = linear()
+    objective = Objective(draw, lambda batch, step: network(batch[0]).mean() / (step < 100))
+    with pytest.raises(ParamsError, match="step 101: a loss of"):
+        fit_network(network, objective, fit(101), tmp_path / "state.st", "run")
+
+
+def test_the_last_step_is_told_whatever_the_number_of_steps(tmp_path, caplog):
+    caplog.set_level("INFO", "rawmill")
+    network = linear()
+    run = fit_network(network, sums(network), fit(101), tmp_path / "state.st", "run")
+    assert "run: step 101 of 101, loss " in caplog.records[-1].getMessage() and run.curve[-1][0] == 100
 
 
 def test_a_broken_checkpoint_is_one_clear_line(tmp_path):

@@ -139,6 +139,17 @@ def test_a_run_that_stops_in_any_step_goes_on_to_the_same_values(stop, solver, t
     assert np.array_equal(made((19, 13), how(solver=solver), state=again), expected)
 
 
+@pytest.mark.parametrize("spoilt", ["state.json", "y-1.f32", "clean-0.f32"])
+def test_a_state_of_which_a_part_is_gone_is_begun_anew(spoilt, tmp_path):
+    """As where it was being removed: a canvas that is not there would be made afresh, of zeros."""
+    expected = made((19, 13), how(solver="dpm_solver_pp"), state=State((3, 19, 13), tmp_path))
+    assert State((3, 19, 13), tmp_path).done() == 7
+    (tmp_path / spoilt).write_bytes(b"")
+    again = State((3, 19, 13), tmp_path)
+    assert again.done() == -1
+    assert np.array_equal(made((19, 13), how(solver="dpm_solver_pp"), state=again), expected)
+
+
 def test_a_state_that_records_keeps_the_canvas_of_every_step(tmp_path):
     state = State((3, 19, 13), tmp_path, record=True)
     expected = made((19, 13), how(), state=state)

@@ -14,7 +14,9 @@ from planted_slides import SYNTHESISE, carry_out
 from tasks import output, store
 from tasks.errors import InputError, LineageError, ParamsError
 from tasks.lineage.recipe import read
+from tasks.rng import generator
 from tasks.synthesis import autoencoder, autoencoder_step, denoiser, denoiser_step, networks, optimise, step
+from tasks.synthesis.conditioning import condition
 from tasks.synthesis.masks import load_bank
 from tasks.synthesis.params import AutoencoderParams, SynthesiseParams
 
@@ -78,7 +80,8 @@ def test_synthetic_store_holds_pairs_and_their_table(corpus, models):
     assert store.read_attributes(corpus.path)["synthetic"] is True
     table = pd.read_parquet(corpus.path / "samples.parquet")
     assert list(table.columns) == [
-        "sample_id", "seed", "height_px", "width_px", "guidance", "steps", "mask_source", "mask_origin", "subtype",
+        "sample_id", "seed", "height_px", "width_px", "guidance", "steps", "mask_source", "mask_origin",
+        "batch_windows", "subtype",
         "recipe",
     ]  # fmt: skip
     assert table[["height_px", "width_px"]].to_numpy().tolist() == [[64, 64], [70, 90]]
@@ -186,3 +189,19 @@ def test_fidelity_has_its_closed_forms():
     picture = np.full((2, 3, 32, 32), 100, np.uint8)
     assert autoencoder_step.fidelity(picture, picture)["ssim"] == pytest.approx(1)
     assert autoencoder_step.fidelity(picture, picture + 5)["psnr_db"] == pytest.approx(10 * np.log10(255**2 / 25))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 70), (64, 64), (65, 257)])
+def test_what_is_told_covers_the_mask_in_multiples_of_the_levels_and_repeats_its_border(models, tmp_path, size):
+    """Factor 4, two levels, a window of 8: against the condition of the whole mask, padded by hand."""
+    about = denoiser.load(models / "denoiser").about
+    mask = generator(1, "mask", "classes").integers(0, 3, size, dtype=np.uint8)
+    array = store.create_array(tmp_path / "mask", size, "uint8", (16, 16), (64, 64), "yx")
+    array[...] = mask
+    told = step.tell(array, about, 4, tmp_path / "scratch")
+    expected = condition(mask, 2, 4)
+    height, width = (max(8, -(-n // 8) * 2) for n in size)
+    assert told.shape == (4, height, width)
+    fill = [(0, 0), (0, height - expected.shape[1]), (0, width - expected.shape[2])]
+    found = told.read(slice(0, height), slice(0, width))
+    assert np.array_equal(found, np.pad(expected, fill, mode="edge"))

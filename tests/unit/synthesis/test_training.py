@@ -117,6 +117,16 @@ def test_windows_are_the_pictures_of_the_table(raw, monkeypatch):
             windows[0][:] = 0
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_tile_of_another_size_is_refused_before_training_whichever_split_it_is_in(raw, tmp_path, split):
+    """Held-out tiles are stacked too, after hours of training."""
+    table = pd.read_parquet(raw / "tiles.parquet")
+    table.loc[table.index[table["split"] == split][-1], "height_px"] -= 8
+    table.to_parquet(tmp_path / "tiles.parquet")
+    with pytest.raises(InputError, match=r"tiles of sizes \[\(24, 32\), \(32, 32\)\]"):
+        tiles.read_tiles(tmp_path)
+
+
 def test_a_set_without_annotation_is_trained_without_condition(models, denoiser_params, tmp_path):
     raw = plant(tmp_path / "raw" / "slides.zarr", annotated=False)
     with pytest.raises(InputError, match=r"no training tile is annotated.*p_unconditional: 1\.0"):
@@ -128,6 +138,6 @@ def test_a_set_without_annotation_is_trained_without_condition(models, denoiser_
     metrics = json.loads((tmp_path / "denoiser" / "metrics.json").read_bytes())
     assert set(metrics) == {"final_loss", "held_out_loss_null"}
     model = denoiser.load(tmp_path / "denoiser")
-    null = torch.zeros(1, 4, 8, 8)
+    null = torch.zeros(1, 2, 8, 8)  # of a model that knows no classes
     null[:, -1] = 1
     assert model.networks[0](torch.zeros(1, 3, 8, 8), null, 50).shape == (1, 3, 8, 8)
