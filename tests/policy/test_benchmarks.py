@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,6 +65,20 @@ def test_the_benchmark_of_the_isp_prints_ours_the_peers_and_the_limit() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("RAWMILL_REAL_DATA" not in os.environ, reason="RAWMILL_REAL_DATA names no folder with the slide")
+def test_the_benchmark_of_learning_goes_from_a_slide_to_figures_and_a_picture(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.learns", "--small", "--out", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    stages = ["sources", "ingest", "encoder", "segmenter", "autoencoder", "denoiser", "synthesise", "canvas"]
+    assert list(figures["seconds"]) == [*stages, "evaluate"]
+    assert {"synthetic", "blurred", "gaussian_noise"} <= {pair["candidate"] for pair in figures["comparisons"]}
+    assert (tmp_path / "figures.md").read_text().strip() in done.stdout
+    with Image.open(tmp_path / "picture.jpg") as picture:
+        assert picture.width > 700 and picture.height > 700
+
+
 def test_the_benchmark_of_the_synthesis_runs_and_its_counts_are_those_of_the_laws(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.synthesis", "--small", "--json", tmp_path / "f.json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
