@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import _server
+from flows import _server, cli
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,20 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             with temporary_settings({PREFECT_API_URL: url}):
                 yield url
     os.chdir(home)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs `rawmill` with its arguments where we are; returns its exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rawmill", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        streams = capsys.readouterr()
+        return int(end.value.code or 0), streams.out, streams.err
+
+    return run
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows import cli
 from tasks.lineage import recipe
 from tests import makers
 from tests.published_layouts import drone, microscopy
@@ -25,18 +24,10 @@ COMMANDS += ["audit", "trace", "uses", "report"]
 
 
 @pytest.fixture
-def rawmill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def rawmill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed):
     """Runs the command in an empty folder; returns its exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rawmill", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        streams = capsys.readouterr()
-        return int(end.value.code or 0), streams.out, streams.err
-
-    return run
+    return typed
 
 
 def frame(folder: Path, name: str = "frame.dng") -> Path:

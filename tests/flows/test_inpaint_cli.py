@@ -1,7 +1,6 @@
 """`rawmill inpaint` as a user meets it: on a planted raw store and on a picture of their own."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from flows import cli
 from tasks.lineage import recipe
 from tasks.store import open_array
 from tasks.synthesis import autoencoder_step, denoiser_step
@@ -43,18 +41,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def rawmill(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def rawmill(place: Path, monkeypatch: pytest.MonkeyPatch, typed):
     """Runs the command in that folder; returns its exit code, stdout and stderr."""
     monkeypatch.chdir(place)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rawmill", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        streams = capsys.readouterr()
-        return int(end.value.code or 0), streams.out, streams.err
-
-    return run
+    return typed
 
 
 def test_named_tiles_are_made_again_audited_and_traced_to_their_source(rawmill) -> None:

@@ -3,13 +3,11 @@
 import json
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from flows import cli
 from tasks.lineage.digest import pretty, tree_of
 from tasks.lineage.recipe import digest_of, read, seal
 from tests.synthetic_models import MODEL_SECTIONS, train
@@ -23,21 +21,13 @@ def models(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def rawmill(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def rawmill(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed):
     """Runs the command in a folder that holds `models`; returns its exit code, stdout and stderr."""
     for name in ("raw", "models"):
         shutil.copytree(models.parent / name, tmp_path / name)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(MODEL_SECTIONS))
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rawmill", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        streams = capsys.readouterr()
-        return int(end.value.code or 0), streams.out, streams.err
-
-    return run
+    return typed
 
 
 def test_a_sample_of_the_command_comes_out_the_same(rawmill) -> None:
