@@ -13,7 +13,7 @@ from tasks.contracts import Record
 from tasks.errors import ParamsError, fault
 from tasks.learn.determinism import device_of, on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
-from tasks.output import Job, mark_done, publish, receipt, start
+from tasks.output import Job, mark_done, start
 from tasks.synthesis import autoencoder, figures, folder, networks, perceptual, reconstruct, tiles
 from tasks.synthesis.checkpoint import Run
 from tasks.synthesis.optimise import fit_network
@@ -147,8 +147,4 @@ def fidelity(originals: NDArray[np.uint8], back: NDArray[np.uint8]) -> dict[str,
 
 def finish(job: Job) -> Record:
     """Publish the model folder."""
-    done = receipt(job, folder.ITEM)
-    facts = done["facts"] if done else {"metrics": {}, "curve": []}
-    curves = {"loss": tuple((int(step), float(value)) for step, value in facts["curve"])}
-    shown = ("figures/reconstruction.png", "figures/loss.png")
-    return publish(job, facts["metrics"], curves, figures=shown, models=(networks.WEIGHTS,))
+    return folder.publish_model(job, ("figures/reconstruction.png", "figures/loss.png"))

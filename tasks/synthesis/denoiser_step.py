@@ -11,7 +11,7 @@ from tasks.contracts import Record
 from tasks.errors import InputError, fault
 from tasks.learn.determinism import device_of, on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
-from tasks.output import Job, mark_done, publish, receipt, start
+from tasks.output import Job, mark_done, start
 from tasks.synthesis import autoencoder, denoiser, figures, folder, masks, networks, tiles
 from tasks.synthesis.checkpoint import Run
 from tasks.synthesis.optimise import Objective, fit_network
@@ -174,7 +174,4 @@ def _roles(train: pd.DataFrame, data: denoiser.Data) -> pd.DataFrame:
 
 def finish(job: Job) -> Record:
     """Publish the model folder."""
-    done = receipt(job, folder.ITEM)
-    facts = done["facts"] if done else {"metrics": {}, "curve": []}
-    curves = {"loss": tuple((int(step), float(value)) for step, value in facts["curve"])}
-    return publish(job, facts["metrics"], curves, figures=("figures/loss.png",), models=(networks.WEIGHTS,))
+    return folder.publish_model(job, ("figures/loss.png",))

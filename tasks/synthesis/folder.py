@@ -1,12 +1,14 @@
-"""What both training steps share: where a job's inputs lie, and the files of a model folder beside its weights."""
+"""What the training steps share: where a job's inputs lie, and the files of a model folder beside its weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from tasks.contracts import Record
 from tasks.lineage.digest import pretty
-from tasks.output import Job
+from tasks.output import Job, facts, publish
+from tasks.synthesis.networks import WEIGHTS
 
 ITEM = "weights"
 """A training run is one item."""
@@ -40,3 +42,10 @@ def write_tables(
     history.to_csv(files[1], index=False, float_format="%.9g", lineterminator="\n")
     tiles.to_parquet(files[2], index=False)
     return files
+
+
+def publish_model(job: Job, shown: Sequence[str]) -> Record:
+    """Publish the model folder with its metrics, its loss curve and the figures `shown`. Raises `StoreError`."""
+    found = facts(job, [ITEM])[ITEM]
+    curves = {"loss": tuple((int(step), float(value)) for step, value in found["curve"])}
+    return publish(job, found["metrics"], curves, figures=shown, models=(WEIGHTS,))

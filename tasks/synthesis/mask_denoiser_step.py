@@ -12,7 +12,7 @@ from tasks.contracts import Record
 from tasks.errors import InputError, ParamsError, fault
 from tasks.learn.determinism import device_of, on_device, one_thread, stated
 from tasks.lineage.recipe import Plan, artefact
-from tasks.output import Job, mark_done, publish, receipt, start
+from tasks.output import Job, mark_done, start
 from tasks.rng import generator
 from tasks.synthesis import denoiser, figures, folder, frequencies, mask_denoiser, masks, networks, tiles
 from tasks.synthesis.checkpoint import Run
@@ -164,7 +164,4 @@ def _roles(train: pd.DataFrame) -> pd.DataFrame:
 
 def finish(job: Job) -> Record:
     """Publish the model folder."""
-    done = receipt(job, folder.ITEM)
-    facts = done["facts"] if done else {"metrics": {}, "curve": []}
-    curves = {"loss": tuple((int(step), float(value)) for step, value in facts["curve"])}
-    return publish(job, facts["metrics"], curves, figures=FIGURES, models=(networks.WEIGHTS,))
+    return folder.publish_model(job, FIGURES)
