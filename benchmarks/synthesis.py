@@ -15,7 +15,8 @@ in a process of its own; times are of the sampling alone, peak memory (VmHWM) is
 `+MB` what sampling added to it. Forwards are counted in the network, weighed by the window's pixels. Baselines hold the
 canvas in memory, ours in files. `s` is wall time, `cpu s` that of all threads; on a machine that does other work only
 the second can be compared. Seams: mean gradient across window borders of the last step over that elsewhere on the
-decoded image, 95 % interval of the bootstrap; `decode` the same across the borders of the decoder's windows.
+decoded image, 95 % interval of the bootstrap; `decode` the same across the borders of the decoder's windows, `one piece` at
+the same places where the canvas is decoded in one piece.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 def table(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Run the contestants and print a line each."""
     print(
-        f"{'':12}{'windows':>9}{'forwards':>10}{'x tile':>8}{'s':>9}{'cpu s':>9}{'peak MB':>9}{'+MB':>7}  seams, decode"
+        f"{'':12}{'windows':>9}{'forwards':>10}{'x tile':>8}{'s':>9}{'cpu s':>9}{'peak MB':>9}{'+MB':>7}  seams, decode, one piece"
     )
     print(f"{'':12}{'a step':>9}{'a px,step':>10}{'minimum':>8}", flush=True)
     found = {}
@@ -63,7 +64,7 @@ def table(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
         print(
             f"{name:12}{one['windows_per_step']:9.1f}{one['forwards_per_px']:10.2f}{one['times_tile_minimum']:8.2f}"
             f"{one['seconds']:9.2f}{one['cpu_s']:9.2f}{one['peak_mb']:9.0f}{one['added_mb']:7.0f}"
-            f"  {_seam(one['seam'])}, {_seam(one['decode_seam'])}",
+            f"  {_seam(one['seam'])}, {_seam(one['decode_seam'])}, {_seam(one['one_piece_seam'])}",
             flush=True,
         )
     return found

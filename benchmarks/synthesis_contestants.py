@@ -234,7 +234,8 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _seams(found: Models, latents: Values, borders: seams.Lines) -> dict[str, list[float]]:
-    """Across window borders, and across the borders of the decoder's windows."""
+    """Across window borders, and across the borders of the decoder's windows; the latter also where the canvas is
+    decoded in one piece, which has no such borders: what the picture does at the same places by itself."""
     canvas = Canvas((latents.shape[0], *latents.shape[1:]))
     rows, columns = (slice(0, n) for n in latents.shape[1:])
     canvas.write(rows, columns, latents)
@@ -246,8 +247,10 @@ def _seams(found: Models, latents: Values, borders: seams.Lines) -> dict[str, li
         [slice(a // factor, b // factor) for a, b in pairwise(line.edges)] for line in (seen.rows, seen.columns)
     )
     pieces = [*((part, columns) for part in down), *((rows, part) for part in right)]
-    lines = {"seam": borders, "decode_seam": seams.edges((rows.stop, columns.stop), pieces)}
-    return {name: _values(seams.seam(steepness, line, found.side, SEED)) for name, line in lines.items()}
+    inner = seams.edges((rows.stop, columns.stop), pieces)
+    one_piece = seams.gradients(found.codec.decode(latents[None])[0], factor)
+    told = {"seam": (steepness, borders), "decode_seam": (steepness, inner), "one_piece_seam": (one_piece, inner)}
+    return {name: _values(seams.seam(*pair, found.side, SEED)) for name, pair in told.items()}
 
 
 def _values(found: seams.Seam) -> list[float]:

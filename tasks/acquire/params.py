@@ -1,5 +1,6 @@
 """Params of the stage `acquire`: one model a dataset."""
 
+from itertools import product
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -86,16 +87,20 @@ class DroneParams(Params):
     camera: CameraParams
 
 
-class PictureParts(Params):
-    """Columns [first, end) of the real picture that slides take their texture from."""
+Columns = tuple[NotNegativeCount, Count]
 
-    training: tuple[NotNegativeCount, Count]
-    held_out: tuple[NotNegativeCount, Count]
+
+class PictureParts(Params):
+    """Bands of columns [first, end) of the real picture that slides take their texture from."""
+
+    training: Annotated[tuple[Columns, ...], Field(min_length=1)]
+    held_out: Annotated[tuple[Columns, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _share_no_pixel(self) -> Self:
-        if self.training[1] > self.held_out[0] and self.held_out[1] > self.training[0]:
-            raise ValueError(f"training {self.training} and held_out {self.held_out} share columns, must not")
+        for ours, theirs in product(self.training, self.held_out):
+            if ours[1] > theirs[0] and theirs[1] > ours[0]:
+                raise ValueError(f"training {ours} and held_out {theirs} share columns, must not")
         return self
 
 
@@ -148,7 +153,7 @@ class SlidesParams(Params):
 
     @model_validator(mode="after")
     def _parts_hold_pieces(self) -> Self:
-        for first, end in (self.picture_columns_px.training, self.picture_columns_px.held_out):
+        for first, end in (*self.picture_columns_px.training, *self.picture_columns_px.held_out):
             if end - first < self.patch_px or end > PICTURE_WIDTH_PX:
                 raise ValueError(
                     f"picture_columns_px has columns {first} to {end}, must be at least patch_px {self.patch_px} wide "

@@ -23,9 +23,9 @@ class Bank:
     pieces: Array32
     corners: NDArray[np.int64]
 
-    def moved(self, rows: int, columns: int) -> "Bank":
-        """The same pieces, for a picture that has so many more `rows` above and `columns` to the left."""
-        return Bank(self.pieces, self.corners + np.array([rows, columns], np.int64))
+    def placed(self, columns: NDArray[np.int64]) -> "Bank":
+        """The same pieces, for a picture of which only the `columns` (x,) were seen."""
+        return Bank(self.pieces, np.stack([self.corners[:, 0], columns[self.corners[:, 1]]], axis=1))
 
 
 def bank(picture: Array32, allowed: NDArray[np.bool_], side: int, count: int, source: np.random.Generator) -> Bank:

@@ -5,11 +5,12 @@ The picture is immunohistochemistry (haematoxylin and DAB). Its stains are separ
 quilted, and the section is stained again with haematoxylin and eosin: DAB, which marks the epithelium's
 cytoplasm there, becomes eosin.
 
-Held-out slides share no texture with the others. The picture is divided by columns into two parts with a guard
-between them (`PictureParts`): a slide named in `held_out` sees its part alone, every other slide the other one.
-A slide's part is cut out of the picture before anything else is done with it, so neither a piece nor the choice of
-the pieces depends on a pixel of the other part. The parts lie in the same section of one patient, and the slides
-that are not held out share theirs: a fold of a cross-validation among those is not free of common texture.
+Held-out slides share no texture with the others. The picture is divided into bands of columns with a guard between
+them (`PictureParts`), in turn for two parts, so that both see all kinds of its tissue: a slide named in `held_out` sees
+its part alone, every other slide the other one. A band is cut out of the picture before anything else is done with it,
+so neither a piece nor the choice of the pieces depends on a pixel of the other part. The parts lie in the same section
+of one patient, and the slides that are not held out share theirs: a fold of a cross-validation among those is not free
+of common texture.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 from tasks import rng
 from tasks.acquire import pictures, quilt
 from tasks.acquire.fields import fractal, smooth
-from tasks.acquire.params import SlidesParams, TissueLayout
+from tasks.acquire.params import Columns, SlidesParams, TissueLayout
 from tasks.errors import ParamsError, fault
 
 Array32 = NDArray[np.float32]
@@ -51,10 +52,28 @@ def separate(picture: NDArray[np.uint8]) -> tuple[Array32, Array32]:
     return np.maximum(amounts[0], 0).astype(np.float32), np.maximum(amounts[1], 0).astype(np.float32)
 
 
-def part_of(params: SlidesParams, name: str) -> tuple[int, int]:
-    """First column, and the one after the last, of what the slide `name` may use of the picture."""
+def part_of(params: SlidesParams, name: str) -> tuple[Columns, ...]:
+    """The bands of columns, first and the one after the last, that the slide `name` may use of the picture."""
     parts = params.picture_columns_px
     return parts.held_out if name in params.held_out else parts.training
+
+
+def _share(mask: NDArray[np.bool_], side: int) -> Array32:
+    """Of the square of `side` that starts at each pixel, how much is in `mask` (y, x): (y - side + 1, x - side + 1)."""
+    mean = uniform_filter(mask.astype(np.float32), side, origin=-(side // 2))
+    return np.asarray(mean[: -side + 1, : -side + 1])
+
+
+def _starts(stains: Array32, side: int) -> NDArray[np.bool_]:
+    """Where pieces of epithelium and of stroma may start in the `stains` (y, x, 2) of a band: (2, y - side + 1, x).
+
+    A piece stays in its band.
+    """
+    epithelium = gaussian_filter(stains[..., 1], 6) > 0.22
+    bare = gaussian_filter(stains.sum(axis=-1), 9) < 0.055
+    inside = _share(epithelium, side)
+    kinds = np.stack([inside > 0.97, (inside < 0.02) & (_share(bare, side) < 0.10)])
+    return np.pad(kinds, [(0, 0), (0, 0), (0, side - 1)])
 
 
 def exemplars(params: SlidesParams, name: str, source: np.random.Generator) -> tuple[quilt.Bank, quilt.Bank]:
@@ -63,25 +82,19 @@ def exemplars(params: SlidesParams, name: str, source: np.random.Generator) -> t
     Both come from the slide's part of the picture; `corners` are positions in the whole picture.
     Raises `ParamsError` when the part has no piece of one of the two.
     """
-    first, end = part_of(params, name)
-    stains = np.stack(separate(pictures.load("tissue")[:, first:end]), axis=-1)
-    epithelium = gaussian_filter(stains[..., 1], 6) > 0.22
-    bare = gaussian_filter(stains.sum(axis=-1), 9) < 0.055
-    side = params.patch_px
-
-    def share(mask: NDArray[np.bool_]) -> Array32:
-        mean = uniform_filter(mask.astype(np.float32), side, origin=-(side // 2))
-        return np.asarray(mean[: -side + 1, : -side + 1])
-
+    part, side = part_of(params, name), params.patch_px
+    picture = pictures.load("tissue")
+    bands = [np.stack(separate(picture[:, first:end]), axis=-1) for first, end in part]
+    stains = np.concatenate(bands, axis=1)
+    columns = np.concatenate([np.arange(first, end) for first, end in part])
+    starts = np.concatenate([_starts(band, side) for band in bands], axis=2)[..., : 1 - side]
     banks = []
-    for kind, allowed in (
-        ("tumour", share(epithelium) > 0.97),
-        ("stroma", (share(epithelium) < 0.02) & (share(bare) < 0.10)),
-    ):
+    for kind, allowed in zip(("tumour", "stroma"), starts, strict=True):
         if not allowed.any():
-            wrong = f"no piece of {kind} of {side} px in columns {first} to {end} of the picture"
+            named = " and ".join(f"{first} to {end}" for first, end in part)
+            wrong = f"no piece of {kind} of {side} px in columns {named} of the picture"
             raise ParamsError(fault(name, wrong, "at least one", "widen picture_columns_px or lower patch_px"))
-        banks.append(quilt.bank(stains, allowed, side, PIECES, source).moved(0, first))
+        banks.append(quilt.bank(stains, allowed, side, PIECES, source).placed(columns))
     return banks[0], banks[1]
 
 

@@ -123,7 +123,10 @@ def _draw(bank: Bank, size_px: tuple[int, int], params: MaskParams, draw: np.ran
     size = small if turn % 2 == 0 else small[::-1]
     zoom = max(math.exp(draw.uniform(low, high)), *(s / n for s, n in zip(size, slide.shape, strict=True)))
     window = [s / zoom for s in size]
-    corner = [draw.uniform(0, n - w) if n > w else 0.0 for n, w in zip(slide.shape, window, strict=True)]
+    # The centre is drawn from all of the slide and the window moved inside. Were its corner drawn from where it may
+    # lie, what is at the slide's border, such as glass, would be half as frequent as in the slide or less.
+    centre = [draw.uniform(0, n) for n in slide.shape]
+    corner = [min(max(c - w / 2, 0.0), n - w) for c, n, w in zip(centre, slide.shape, window, strict=True)]
     found = np.rot90(resample(slide, corner, window, (size[0], size[1])), turn)
     found = np.ascontiguousarray(found[:, ::-1] if flip else found)
     cleaned = clean(found, -(-params.smallest_region_px // reduction**2))

@@ -89,6 +89,19 @@ def test_cut_has_its_size_its_sources_and_is_its_names_alone(size):
     assert any(not np.array_equal(seen, whole(other)) for other in others)
 
 
+def test_what_lies_at_the_border_of_a_slide_is_cut_about_as_often_as_what_lies_inside():
+    """The outer 8 of 64 pixels, windows of 16: a window at a random place inside would show them in 0.16 of its area,
+    one about a random centre in 1 - (13 / 16)^2 = 0.34, where they are 0.44 of the slide's."""
+    slide = np.full((64, 64), 1, np.uint8)
+    slide[8:-8, 8:-8] = 2
+    bank = Bank({"a": slide}, 4, quarters().tiles)
+    plain = PARAMS.model_copy(update={"zoom": (1.0, 1.0), "minimum_coverage": 0.0, "smallest_region_px": 0})
+    shares = [(cut(bank, (64, 64), plain, 3, f"s{k}").small == 1).mean() for k in range(900)]
+    standard_error = np.std(shares) / np.sqrt(len(shares))
+    assert np.mean(shares) == pytest.approx(1 - (13 / 16) ** 2, abs=3.5 * standard_error)
+    assert standard_error < 0.02
+
+
 def test_a_mask_reads_the_same_in_parts():
     found = cut(quarters(), (61, 83), PARAMS, 3, "s1")
     parts = [
