@@ -15,8 +15,8 @@ in a process of its own; times are of the sampling alone, peak memory (VmHWM) is
 `+MB` what sampling added to it. Forwards are counted in the network, weighed by the window's pixels. Baselines hold the
 canvas in memory, ours in files. `s` is wall time, `cpu s` that of all threads; on a machine that does other work only
 the second can be compared. Seams: mean gradient across window borders of the last step over that elsewhere on the
-decoded image, 95 % interval of the bootstrap; `decode` the same across the borders of the decoder's windows, `one piece` at
-the same places where the canvas is decoded in one piece.
+decoded image, 95 % interval of the bootstrap; `decode` the same across the borders of the decoder's windows, `one
+piece` at the same places where the canvas is decoded in one piece.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 def table(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Run the contestants and print a line each."""
     print(
-        f"{'':12}{'windows':>9}{'forwards':>10}{'x tile':>8}{'s':>9}{'cpu s':>9}{'peak MB':>9}{'+MB':>7}  seams, decode, one piece"
+        f"{'':12}{'windows':>9}{'forwards':>10}{'x tile':>8}{'s':>9}{'cpu s':>9}{'peak MB':>9}{'+MB':>7}"
+        "  seams, decode, one piece"
     )
     print(f"{'':12}{'a step':>9}{'a px,step':>10}{'minimum':>8}", flush=True)
     found = {}
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument(
         "--canvas-px", type=int, default=1024, help="side of the canvas; the sample's windows are 128 px"
     )
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--batch", type=int, default=16, help="windows at a time, but for the reference")
     parser.add_argument("--repeats", type=int, default=1, help="runs of each but the reference; the fastest counts")

@@ -34,7 +34,8 @@ PX, CLASSES = 32, {"microscopy": ["BAS", "EOS"], "drone": ["car"], "slides": ["t
 PICTURE = package_file(
     "picture", "scikit-image", Path(skimage.__file__).parent / "data/ihc.png", "skimage/data/ihc.png"
 )
-TEXTURE = {"held_out": ["slides0"], "picture_columns_px": {"training": [[0, 100], [220, 320]], "held_out": [[340, 512]]}}
+COLUMNS = {"training": [[0, 100], [220, 320]], "held_out": [[340, 512]]}
+TEXTURE = {"held_out": ["slides0"], "picture_columns_px": COLUMNS}
 NAUGHTY = "<script>alert(1)</script>"
 """Stands in a rejected file's line, which the page must escape."""
 
