@@ -60,7 +60,7 @@ def _carry_out_all(pieces: Sequence[Callable[[], None]], advance: Callable[[], N
 
 
 def _await_all(futures: list[Future[None]], advance: Callable[[], None]) -> None:
-    """Wait for all; the first error is raised when the others are done, Ctrl-C when those that have begun are."""
+    """Wait for all; the first error is raised when the others are done, Ctrl-C or an exit when what has begun is."""
     errors = []
     try:
         for future in as_completed(futures):
@@ -68,7 +68,7 @@ def _await_all(futures: list[Future[None]], advance: Callable[[], None]) -> None
             if error is not None:
                 errors.append(error)
             advance()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         for future in futures:
             future.cancel()
         raise
