@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = "  ·  ".join(
     [
         "Examples:  rawmill inpaint --model data/models --data data/raw/slides.zarr --count 4 --out inpainted.zarr",
-        "rawmill inpaint --model data/models --data data/raw/slides.zarr --tiles slide4_128_000512_000384"
+        "rawmill inpaint --model data/models --data data/raw/slides.zarr --tiles slide4_128_001280_000384"
         " --class same,tumour,necrosis --guidance 0,1,3 --out other.zarr",
         "rawmill inpaint --model data/models --image biopsy.png --region mark.png --class stroma --out mine.zarr",
     ]

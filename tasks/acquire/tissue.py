@@ -6,11 +6,11 @@ quilted, and the section is stained again with haematoxylin and eosin: DAB, whic
 cytoplasm there, becomes eosin.
 
 Held-out slides share no texture with the others. The picture is divided into bands of columns with a guard between
-them (`PictureParts`), in turn for two parts, so that both see all kinds of its tissue: a slide named in `held_out` sees
-its part alone, every other slide the other one. A band is cut out of the picture before anything else is done with it,
-so neither a piece nor the choice of the pieces depends on a pixel of the other part. The parts lie in the same section
-of one patient, and the slides that are not held out share theirs: a fold of a cross-validation among those is not free
-of common texture.
+them (`PictureParts`), some for each of two parts, so that both are of one kind of tissue: a slide named in
+`held_out` sees its part alone, every other slide the other one. A band is cut out of the picture before anything else
+is done with it, so neither a piece nor the choice of the pieces depends on a pixel of the other part. The parts lie in
+the same section of one patient, and the slides that are not held out share theirs: a fold of a cross-validation among
+those is not free of common texture.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def _share(mask: NDArray[np.bool_], side: int) -> Array32:
 def _starts(stains: Array32, side: int) -> NDArray[np.bool_]:
     """Where pieces of epithelium and of stroma may start in the `stains` (y, x, 2) of a band: (2, y - side + 1, x).
 
-    A piece stays in its band.
+    Nowhere in the last side - 1 columns, so that a piece stays in its band.
     """
     epithelium = gaussian_filter(stains[..., 1], 6) > 0.22
     bare = gaussian_filter(stains.sum(axis=-1), 9) < 0.055
@@ -87,6 +87,7 @@ def exemplars(params: SlidesParams, name: str, source: np.random.Generator) -> t
     bands = [np.stack(separate(picture[:, first:end]), axis=-1) for first, end in part]
     stains = np.concatenate(bands, axis=1)
     columns = np.concatenate([np.arange(first, end) for first, end in part])
+    # quilt.bank wants no place for what starts beyond the last whole piece of the picture.
     starts = np.concatenate([_starts(band, side) for band in bands], axis=2)[..., : 1 - side]
     banks = []
     for kind, allowed in zip(("tumour", "stroma"), starts, strict=True):

@@ -46,7 +46,11 @@ def summarise(
 def _compare(
     job: Job, params: SynthesiseParams, pixels: NDArray[np.float64], subtypes: Sequence[str]
 ) -> dict[str, Compared]:
-    """All samples, and those of each subtype, with as many real masks or more, cut as the params say."""
+    """All samples, and those of each subtype, with as many real masks or more, cut as the params say.
+
+    The mask denoiser learns windows inside the slides, which show less of their border (glass) than these cuts do: that
+    is part of the distance of generated masks.
+    """
     own = pixels / pixels.sum(1, keepdims=True)
     bank = masks.load_bank(folder.input_path(job, "denoiser"))
     found: dict[str, Compared] = {}

@@ -134,7 +134,7 @@ def test_pieces_may_overlap_by_half_at_most(slides: SlidesParams) -> None:
         ({"picture_columns_px": {"training": [[0, 60], [200, 299]], "held_out": [[298, 400]]}}, "share columns"),
         ({"picture_columns_px": {"training": [[0, 400]], "held_out": [[470, 512]]}}, "at least patch_px 48 wide"),
         ({"picture_columns_px": {"training": [[0, 272]], "held_out": [[288, 513]]}}, "end at 512 at most"),
-        ({"picture_columns_px": {"training": [], "held_out": [[288, 512]]}}, "training"),
+        ({"picture_columns_px": {"training": [], "held_out": [[288, 512]]}}, "at least 1 item"),
         ({"subtypes": {}}, "subtypes name no slide, must name each of slide1 once"),
         ({"held_out": ["slide1", "slide2"]}, "held_out names slide2, must be among slide1 to slide1"),
     ],

@@ -89,7 +89,7 @@ def test_cut_has_its_size_its_sources_and_is_its_names_alone(size):
     assert any(not np.array_equal(seen, whole(other)) for other in others)
 
 
-def test_what_lies_at_the_border_of_a_slide_is_cut_about_as_often_as_what_lies_inside():
+def test_windows_are_drawn_about_a_random_centre_and_moved_inside():
     """The outer 8 of 64 pixels, windows of 16: a window at a random place inside would show them in 0.16 of its area,
     one about a random centre in 1 - (13 / 16)^2 = 0.34, where they are 0.44 of the slide's."""
     slide = np.full((64, 64), 1, np.uint8)
