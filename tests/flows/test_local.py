@@ -2,12 +2,13 @@
 
 import threading
 import types
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flows._local import carry_out
+from flows._local import _await_all, carry_out
 from tasks import output, store
 from tasks.errors import InputError, LineageError, StoreError
 from tasks.lineage.recipe import Plan, artefact
@@ -65,6 +66,19 @@ def test_the_second_wave_does_not_begin_after_a_fault_in_the_first(tmp_path: Pat
     faults.clear()
     carry_out(toy(process), lambda: start(tmp_path / "out"))
     assert calls[4:] == ["b", "whole"], "finished items are not done again"
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_what_has_not_begun_is_left_undone_when_the_user_ends_it(end: type[BaseException]) -> None:
+    done, waiting = Future[None](), Future[None]()
+    done.set_result(None)
+
+    def advance() -> None:
+        raise end
+
+    with pytest.raises(end):
+        _await_all([done, waiting], advance)
+    assert waiting.cancelled()
 
 
 def test_of_two_at_once_one_makes_it_and_the_other_says_so(tmp_path: Path) -> None:
